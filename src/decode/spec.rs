@@ -1,0 +1,138 @@
+//! What the configuration says about the records of a source: format, key, privacy and limits. Data only; checked when a plan is made of it.
+
+use std::fmt;
+
+use crate::base::Micros;
+
+/// What a `[[source]]` says about its records.
+#[derive(Clone, Debug)]
+pub struct SourceSpec {
+    /// Name of the source: letters, digits, `-` and `_`; part of paths.
+    pub name: String,
+    /// How its records are written.
+    pub format: Format,
+    /// Where a record carries the caller's key.
+    pub key: KeySpec,
+    /// What that key is.
+    pub identifies: Identifies,
+    /// Columns that are the same in every record.
+    pub set: Constants,
+}
+
+/// How records are written.
+#[derive(Clone, Debug)]
+pub enum Format {
+    /// CloudFront real-time logs with the configured fields, one set per arrival interval, ordered by `from`.
+    CloudFrontRealtime(Vec<FieldSet>),
+    /// API Gateway access logs of the configured templates, ordered by `from`; bare or in CloudWatch Logs envelopes.
+    ApiGateway(Vec<Template>),
+}
+
+/// The CloudFront fields configured for objects that arrive from an instant on.
+#[derive(Clone, Debug)]
+pub struct FieldSet {
+    /// First arrival it applies to; none: from the beginning.
+    pub from: Option<Micros>,
+    /// Field names in any order.
+    pub fields: Vec<String>,
+}
+
+/// The access-log format configured for objects that arrive from an instant on.
+#[derive(Clone, Debug)]
+pub struct Template {
+    /// First arrival it applies to; none: from the beginning.
+    pub from: Option<Micros>,
+    /// The text as configured in the stage.
+    pub text: String,
+}
+
+/// Where a record carries the caller's key.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum KeySpec {
+    /// Nowhere: every event is without key.
+    None,
+    /// A request header, from `cs-headers`; its value is a secret and is hashed.
+    Header(String),
+    /// A token `name=value` of `viewer-request-log-data`, separated by `;`. Hashed unless `plain` says the value is an id and no secret.
+    LogData {
+        /// Name of the token.
+        name: String,
+        /// The value is a public id: kept as it is.
+        plain: bool,
+    },
+    /// A query parameter: what the caller claims; hashed.
+    Query(String),
+    /// A `$context` variable of the template, written with its `$context.`; `$context.identity.apiKey` is hashed, any other kept.
+    Variable(String),
+}
+
+/// What the key identifies.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Identifies {
+    /// A key that a keys file maps to a customer.
+    Key,
+    /// The customer itself.
+    Customer,
+}
+
+/// Columns that are the same in every record of a source; a value in the record itself wins.
+#[derive(Clone, Default, Debug)]
+pub struct Constants {
+    /// AWS account id.
+    pub account: Option<String>,
+    /// AWS region.
+    pub region: Option<String>,
+    /// API stage.
+    pub stage: Option<String>,
+}
+
+/// What is hashed, cut or dropped before anything is stored.
+#[derive(Clone, Debug)]
+pub struct Privacy {
+    /// Secrets of the keyed hash, newest first; records are hashed with the newest. May be empty where no source needs one.
+    pub key_secrets: Vec<KeySecret>,
+    /// What becomes of client addresses.
+    pub client_ip: ClientIp,
+}
+
+/// A secret of the keyed hash; never shown.
+#[derive(Clone, PartialEq, Eq)]
+pub struct KeySecret(pub Vec<u8>);
+
+impl fmt::Debug for KeySecret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("KeySecret(…)")
+    }
+}
+
+/// What becomes of client addresses.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum ClientIp {
+    /// Stored as logged.
+    #[default]
+    Keep,
+    /// The last octet (IPv4) or the last 80 bits (IPv6) set to zero.
+    Truncate,
+    /// Not stored.
+    Drop,
+}
+
+/// Bounds on what one object may make us hold or do.
+#[derive(Clone, Debug)]
+pub struct Limits {
+    /// Bytes of one record; a longer one is a reject.
+    pub record_bytes_max: usize,
+    /// Bytes of one object after decompression; more is an error of the object.
+    pub object_bytes_max: u64,
+    /// Times an object may be compressed over.
+    pub nesting_max: usize,
+    /// Different event hours in one object; more is an error of the object.
+    pub hours_max: usize,
+}
+
+impl Default for Limits {
+    /// Safe for anything Firehose writes (records up to 1 000 KiB, objects up to 128 MiB before compression) with room to spare.
+    fn default() -> Self {
+        Self { record_bytes_max: 2 << 20, object_bytes_max: 4 << 30, nesting_max: 3, hours_max: 24 * 62 }
+    }
+}

@@ -1,0 +1,343 @@
+//! Every table of the lake with its columns. Adding a column at the end of a table is safe for readers; renaming or retyping is not.
+
+use super::Column;
+use super::ColumnType::{Amount, BigInt, Boolean, Date, Int, Price, SmallInt, Text, Timestamp};
+
+/// A table of the lake.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub enum Table {
+    /// Events of API Gateway access logs: what the backend processed.
+    OriginRequests,
+    /// Events of CloudFront logs: what the edge saw.
+    EdgeRequests,
+    /// Records that could not be read.
+    Rejects,
+    /// The ledger: one row per version of a landing object.
+    Objects,
+    /// Which object gave how many records to which hour.
+    ObjectHours,
+    /// Usage per quarter hour, before keys are mapped to customers.
+    UsageSlots,
+    /// Usage per billing day and customer.
+    UsageDaily,
+    /// Usage times price, per billing day and customer.
+    ChargesDaily,
+    /// What arrived for each hour.
+    CoverageHourly,
+    /// Which inputs each derived part was made from.
+    Built,
+    /// Customers and their plans, as configured.
+    Customers,
+    /// Which key belonged to whom and when, as configured.
+    ApiKeys,
+    /// Prices of every plan, one row per tier, as configured.
+    Prices,
+    /// Which dimension values a price asks for, as configured.
+    PriceMatches,
+}
+
+const fn col(name: &'static str, kind: super::ColumnType, doc: &'static str) -> Column {
+    Column { name, kind, doc }
+}
+
+impl Table {
+    /// Every table, in the order data flows.
+    pub const ALL: &[Self] = &[
+        Self::OriginRequests,
+        Self::EdgeRequests,
+        Self::Rejects,
+        Self::Objects,
+        Self::ObjectHours,
+        Self::CoverageHourly,
+        Self::UsageSlots,
+        Self::UsageDaily,
+        Self::ChargesDaily,
+        Self::Customers,
+        Self::ApiKeys,
+        Self::Prices,
+        Self::PriceMatches,
+        Self::Built,
+    ];
+
+    /// The name in SQL and in paths.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::OriginRequests => "origin_requests",
+            Self::EdgeRequests => "edge_requests",
+            Self::Rejects => "rejects",
+            Self::Objects => "objects",
+            Self::ObjectHours => "object_hours",
+            Self::UsageSlots => "usage_slots",
+            Self::UsageDaily => "usage_daily",
+            Self::ChargesDaily => "charges_daily",
+            Self::CoverageHourly => "coverage_hourly",
+            Self::Built => "built",
+            Self::Customers => "customers",
+            Self::ApiKeys => "api_keys",
+            Self::Prices => "prices",
+            Self::PriceMatches => "price_matches",
+        }
+    }
+
+    /// The table of that name.
+    pub fn by_name(name: &str) -> Option<Self> {
+        Self::ALL.iter().copied().find(|table| table.name() == name)
+    }
+
+    /// Whether its files lie under `day=YYYY-MM-DD/`.
+    pub const fn is_partitioned(self) -> bool {
+        !matches!(self, Self::Built | Self::Customers | Self::ApiKeys | Self::Prices | Self::PriceMatches)
+    }
+
+    /// Its columns in order.
+    pub const fn columns(self) -> &'static [Column] {
+        match self {
+            Self::OriginRequests => ORIGIN_REQUESTS,
+            Self::EdgeRequests => EDGE_REQUESTS,
+            Self::Rejects => REJECTS,
+            Self::Objects => OBJECTS,
+            Self::ObjectHours => OBJECT_HOURS,
+            Self::UsageSlots => USAGE_SLOTS,
+            Self::UsageDaily => USAGE_DAILY,
+            Self::ChargesDaily => CHARGES_DAILY,
+            Self::CoverageHourly => COVERAGE_HOURLY,
+            Self::Built => BUILT,
+            Self::Customers => CUSTOMERS,
+            Self::ApiKeys => API_KEYS,
+            Self::Prices => PRICES,
+            Self::PriceMatches => PRICE_MATCHES,
+        }
+    }
+}
+
+const ORIGIN_REQUESTS: &[Column] = &[
+    col("day", Date, "UTC day of event_time"),
+    col("event_time", Timestamp, "when the request arrived, from the record itself"),
+    col("request_id", Text, "extendedRequestId where logged, else requestId"),
+    col(
+        "caller_request_id",
+        Text,
+        "requestId where request_id is the extended one; on REST APIs the caller can choose it",
+    ),
+    col("fingerprint", BigInt, "keyed 64-bit hash of the record's bytes"),
+    col("conflict", Boolean, "another event of this hour has the same unforgeable id: held"),
+    col("key_ref", Text, "API key id, or the keyed hash of a key; never a key"),
+    col("key_state", Text, "present or absent"),
+    col("subject", Text, "customer or other id from an authorizer or claim"),
+    col("account", Text, "AWS account id"),
+    col("region", Text, "AWS region"),
+    col("api_id", Text, "API Gateway API id"),
+    col("stage", Text, "API stage"),
+    col("domain", Text, "domain name the request came to"),
+    col("method", Text, "HTTP method"),
+    col("route", Text, "resource path or route key of the API"),
+    col("path", Text, "request path, without query"),
+    col("status", SmallInt, "HTTP status the client got"),
+    col("response_bytes", BigInt, "response payload, bytes"),
+    col("latency_ms", Int, "whole latency, ms"),
+    col("integration_latency_ms", Int, "backend latency, ms"),
+    col("integration_status", SmallInt, "status of the integration"),
+    col("waf_response", Text, "WAF_ALLOW or WAF_BLOCK"),
+    col("error_type", Text, "API Gateway error response type"),
+    col("client_ip", Text, "caller's address, as the privacy setting leaves it"),
+    col("user_agent", Text, "User-Agent header"),
+    col("protocol", Text, "HTTP version"),
+    col("authorizer", Text, "JSON of the authorizer properties in the log format"),
+    col("edge_request_id", Text, "CloudFront's request id, where logged"),
+    col("source", Text, "name of the configured source"),
+    col("source_object", Text, "key of the landing object the event was kept from"),
+    col("source_position", BigInt, "ordinal of the record in that object, from 0"),
+    col("decoder", SmallInt, "generation of the decoder that read it"),
+];
+
+const EDGE_REQUESTS: &[Column] = &[
+    col("day", Date, "UTC day of event_time"),
+    col("event_time", Timestamp, "when the edge finished responding, from the record itself"),
+    col("request_id", Text, "x-edge-request-id"),
+    col("fingerprint", BigInt, "keyed 64-bit hash of the record's bytes"),
+    col("conflict", Boolean, "another event of this hour has the same id: held"),
+    col("key_ref", Text, "keyed hash of the API key; never a key"),
+    col("key_state", Text, "present, absent or truncated (the header list was cut before a key could be seen)"),
+    col("log_data", Text, "viewer-request-log-data with the key replaced by its reference"),
+    col("log_kind", Text, "realtime or standard"),
+    col("method", Text, "HTTP method"),
+    col("host", Text, "Host header of the viewer"),
+    col("path", Text, "request path, without query"),
+    col("query", Text, "query string, the key's parameter removed"),
+    col("status", SmallInt, "HTTP status the viewer got; 0: left before a response"),
+    col("request_bytes", BigInt, "bytes from the viewer, headers included"),
+    col("response_bytes", BigInt, "bytes to the viewer, headers included"),
+    col("time_taken_ms", Int, "whole time, ms"),
+    col("time_to_first_byte_ms", Int, "time to the first byte, ms"),
+    col("origin_latency_ms", Int, "origin last-byte latency, ms"),
+    col("edge_location", Text, "CloudFront location"),
+    col("result_type", Text, "x-edge-result-type"),
+    col("response_result_type", Text, "x-edge-response-result-type"),
+    col("detailed_result_type", Text, "x-edge-detailed-result-type"),
+    col("country", Text, "viewer's country, ISO 3166-1 alpha-2"),
+    col("asn", BigInt, "viewer's autonomous system number"),
+    col("client_ip", Text, "viewer's address, as the privacy setting leaves it"),
+    col("user_agent", Text, "User-Agent header"),
+    col("referer", Text, "Referer header"),
+    col("protocol", Text, "HTTP version"),
+    col("tls_protocol", Text, "TLS version"),
+    col("content_type", Text, "response content type"),
+    col("distribution", Text, "domain name of the distribution"),
+    col("behavior", Text, "path pattern of the cache behavior"),
+    col("source", Text, "name of the configured source"),
+    col("source_object", Text, "key of the landing object the event was kept from"),
+    col("source_position", BigInt, "ordinal of the record in that object, from 0"),
+    col("decoder", SmallInt, "generation of the decoder that read it"),
+];
+
+const REJECTS: &[Column] = &[
+    col("day", Date, "UTC day the object arrived"),
+    col("source", Text, "name of the configured source"),
+    col("object_id", Text, "the ledger's id of the object version"),
+    col("source_object", Text, "key of the landing object"),
+    col("source_position", BigInt, "ordinal of the record in that object, from 0"),
+    col("reason", Text, "why it could not be read, one word"),
+    col("excerpt", Text, "start of the record with every token that could be a key hashed"),
+    col("detail", Text, "what exactly was wrong"),
+];
+
+const OBJECTS: &[Column] = &[
+    col("day", Date, "UTC day the object arrived"),
+    col("object_id", Text, "digest of source, key, etag and decode_id"),
+    col("source", Text, "name of the configured source"),
+    col("source_object", Text, "key of the landing object"),
+    col("etag", Text, "version token of the store"),
+    col("bytes", BigInt, "size of the object, bytes"),
+    col("arrived_at", Timestamp, "when the store says it was written"),
+    col("decode_id", Text, "digest of the settings it was decoded under"),
+    col("records", BigInt, "records found in it"),
+    col("staged", BigInt, "records that became staged rows"),
+    col("rejects", BigInt, "records that could not be read"),
+    col("control", BigInt, "control messages of the log service"),
+    col("event_time_min", Timestamp, "earliest event"),
+    col("event_time_max", Timestamp, "latest event"),
+    col("state", Text, "applied, superseded (a newer version of the same key was applied) or retracted"),
+    col("reason", Text, "why it was retracted"),
+];
+
+const OBJECT_HOURS: &[Column] = &[
+    col("day", Date, "UTC day of the hour"),
+    col("hour_start", Timestamp, "the UTC hour of the events"),
+    col("source", Text, "name of the configured source"),
+    col("object_id", Text, "the ledger's id of the object version"),
+    col("source_object", Text, "key of the landing object"),
+    col("records", BigInt, "records this object gave to the hour, duplicates included"),
+    col("rejects", BigInt, "records of this object that could not be read, counted in the hour it arrived"),
+    col("arrived_at", Timestamp, "when the store says the object was written"),
+];
+
+const USAGE_SLOTS: &[Column] = &[
+    col("day", Date, "UTC day of the slot"),
+    col("slot_start", Timestamp, "the UTC quarter hour"),
+    col("source", Text, "name of the configured source"),
+    col("key_ref", Text, "as in the events"),
+    col("key_state", Text, "as in the events"),
+    col("refused", Boolean, "status 401 or 403"),
+    col("conflict", Boolean, "as in the events"),
+    col("meter", Text, "name of the configured meter"),
+    col("outcome", Text, "counted, not_billable (the meter's rule is false) or undecided (a rule or value is NULL)"),
+    col("dimensions", Text, "JSON object of the meter's group_by columns, in their order"),
+    col("quantity", BigInt, "what the meter counts; 0 unless counted"),
+    col("events", BigInt, "events behind it"),
+];
+
+const USAGE_DAILY: &[Column] = &[
+    col("day", Date, "billing day, in the billing time zone"),
+    col("customer_id", Text, "owner of the key at the event's time; NULL unless mapped"),
+    col("key_ref", Text, "as in the events; `other` past 1000 unmapped keys a day"),
+    col("source", Text, "name of the configured source"),
+    col("meter", Text, "name of the configured meter"),
+    col("dimensions", Text, "JSON object of the meter's group_by columns"),
+    col(
+        "attribution",
+        Text,
+        "mapped; held: unmapped, truncated, conflict, undecided, unpriced; else: refused, anonymous, not_billable, before_start",
+    ),
+    col("quantity", BigInt, "what the meter counts"),
+    col("events", BigInt, "events behind it"),
+];
+
+const CHARGES_DAILY: &[Column] = &[
+    col("day", Date, "billing day, in the billing time zone"),
+    col("customer_id", Text, "who is charged"),
+    col("plan", Text, "plan in force that day"),
+    col("price_id", Text, "price that took the usage"),
+    col("meter", Text, "name of the configured meter"),
+    col("tier", Text, "number of the tier, from 1"),
+    col("dimensions", Text, "JSON object of the meter's group_by columns"),
+    col("quantity", BigInt, "usage in this tier"),
+    col("unit_price", Price, "per unit, in the plan's currency"),
+    col("amount", Amount, "quantity times unit_price"),
+    col("month_to_date_before", BigInt, "position of the counter before this row"),
+    col("currency", Text, "ISO 4217 code"),
+];
+
+const COVERAGE_HOURLY: &[Column] = &[
+    col("day", Date, "UTC day of the hour"),
+    col("hour_start", Timestamp, "the UTC hour"),
+    col("source", Text, "name of the configured source"),
+    col("objects", BigInt, "objects that gave records to the hour"),
+    col("records", BigInt, "records given to the hour"),
+    col("events", BigInt, "events left after duplicates are removed"),
+    col("duplicates", BigInt, "records less events"),
+    col("conflicts", BigInt, "events held because their id is not theirs alone"),
+    col("rejects", BigInt, "unreadable records of objects that arrived in the hour"),
+    col("arrived_min", Timestamp, "first arrival"),
+    col("arrived_max", Timestamp, "last arrival"),
+    col("lateness_max_s", BigInt, "last arrival less the hour's end, seconds, 0 at least"),
+    col("state", Text, "ok, quiet (nothing came) or gap (nothing came though the source says it always should)"),
+];
+
+const BUILT: &[Column] = &[
+    col("table_name", Text, "the derived table"),
+    col("part", Text, "which part: an hour and source, a day or a month"),
+    col("inputs", Text, "digest of the files, SQL text and meters it was made from"),
+    col("config", Text, "digest of the configuration rows that matter to it"),
+    col("row_count", BigInt, "rows written"),
+];
+
+const CUSTOMERS: &[Column] = &[
+    col("customer_id", Text, "customer"),
+    col("customer_name", Text, "name for people"),
+    col("plan", Text, "plan of the rates"),
+    col("valid_from", Timestamp, "first instant, start of a billing day"),
+    col("valid_to", Timestamp, "first instant after, NULL: open"),
+];
+
+const API_KEYS: &[Column] = &[
+    col("source", Text, "source in which this reference is seen"),
+    col("key_ref", Text, "API key id, keyed hash or customer id, as the source's events carry it"),
+    col("customer_id", Text, "owner"),
+    col("label", Text, "name for people"),
+    col("valid_from", Timestamp, "first instant"),
+    col("valid_to", Timestamp, "first instant after, NULL: open"),
+];
+
+const PRICES: &[Column] = &[
+    col("plan", Text, "plan of the rates"),
+    col("currency", Text, "ISO 4217 code"),
+    col("price_id", Text, "price within the plan"),
+    col("position", Int, "order within the plan: the first price of a meter that matches takes the usage"),
+    col("meter", Text, "name of the configured meter"),
+    col("model", Text, "per_unit or graduated"),
+    col("match_columns", Int, "how many dimensions it asks for; 0: it takes any usage of its meter"),
+    col("valid_from", Timestamp, "first instant, start of a billing day"),
+    col("valid_to", Timestamp, "first instant after, NULL: open"),
+    col("tier", Int, "number of the tier, from 1"),
+    col("tier_from", BigInt, "the tier is (tier_from, tier_to]"),
+    col("tier_to", BigInt, "NULL: no end"),
+    col("unit_price", Price, "per unit"),
+];
+
+const PRICE_MATCHES: &[Column] = &[
+    col("plan", Text, "plan of the rates"),
+    col("price_id", Text, "price within the plan"),
+    col("valid_from", Timestamp, "first instant of the price's interval"),
+    col("column_name", Text, "the dimension asked for"),
+    col("fragment", Text, "a wanted `\"column\":\"value\"`, spelled as in dimensions"),
+];
