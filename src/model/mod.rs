@@ -1,1 +1,19 @@
-//! x
+//! Tables by SQL: the files of `sql/` with their parameters filled in, meters checked, run by DataFusion over the
+//! lake's tables. In go the lake and rows of configuration; out come batches in the shape of `schema`, checked to be
+//! exact. Nothing here writes to the lake or decides what is stale; `job` does. DataFusion is known here and nowhere else.
+
+mod checked;
+mod engine;
+mod error;
+mod meter;
+mod params;
+mod rule;
+mod sql;
+mod statements;
+
+pub use checked::{check_amounts, conform};
+pub use engine::{Engine, EngineOptions, QueryResult};
+pub use error::ModelError;
+pub use meter::{Meter, MeterError, MeterPart, MeterProblem, MeterValue};
+pub use sql::{SqlHeader, header, sql_text};
+pub use statements::{Cut, MonthBounds, UsageDay, charges_sql, coverage_sql, slot_of, slots_sql, usage_sql};

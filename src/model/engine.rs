@@ -1,0 +1,131 @@
+//! A DataFusion session over tables of the lake and tables in memory. Every table of `schema` has a name in it: those the
+//! lake does not have yet are empty. Queries of people are read-only; memory is bounded, and what does not fit is spilled.
+
+use std::fmt;
+use std::num::NonZeroUsize;
+use std::sync::Arc;
+
+use arrow::array::RecordBatch;
+use arrow::datatypes::SchemaRef;
+use datafusion::catalog::TableProvider;
+use datafusion::datasource::MemTable;
+use datafusion::execution::memory_pool::{FairSpillPool, TrackConsumersPool};
+use datafusion::execution::runtime_env::RuntimeEnvBuilder;
+use datafusion::execution::{SendableRecordBatchStream, SessionStateBuilder};
+use datafusion::prelude::{SQLOptions, SessionConfig, SessionContext};
+use futures::TryStreamExt;
+
+use super::{ModelError, check_amounts, conform};
+use crate::schema::Table;
+
+/// What a session may use.
+#[derive(Clone, Copy, Debug)]
+pub struct EngineOptions {
+    /// Bytes that sorts, joins and aggregates may hold before they spill.
+    pub memory_bytes_max: usize,
+    /// Work done at once.
+    pub partitions: NonZeroUsize,
+}
+
+/// The rows of a query, batch by batch.
+pub struct QueryResult {
+    stream: SendableRecordBatchStream,
+}
+
+/// A session over the lake's tables.
+#[derive(Clone)]
+pub struct Engine {
+    session: SessionContext,
+}
+
+impl Engine {
+    /// A session in which every table is empty.
+    pub fn new(options: EngineOptions) -> Result<Self, ModelError> {
+        let config = SessionConfig::new()
+            .with_target_partitions(options.partitions.get())
+            .with_information_schema(true)
+            // The literals carry their zone; a statement's own now() and casts mean UTC everywhere.
+            .set_str("datafusion.execution.time_zone", "+00:00")
+            // A wrong guess about skew costs little here, a statement that plans itself anew for each day costs more.
+            .set_bool("datafusion.execution.collect_statistics", false);
+        let pool =
+            TrackConsumersPool::new(FairSpillPool::new(options.memory_bytes_max), NonZeroUsize::MIN.saturating_add(2));
+        let runtime = RuntimeEnvBuilder::new()
+            .with_memory_pool(Arc::new(pool))
+            .build_arc()
+            .map_err(|source| ModelError::Open { table: "*".to_owned(), source })?;
+        let state =
+            SessionStateBuilder::new().with_config(config).with_runtime_env(runtime).with_default_features().build();
+        let engine = Self { session: SessionContext::new_with_state(state) };
+        for table in Table::ALL {
+            engine.put(*table, Vec::new())?;
+        }
+        Ok(engine)
+    }
+
+    /// Gives a table these rows instead of what it had; they have the table's whole schema.
+    pub fn put(&self, table: Table, batches: Vec<RecordBatch>) -> Result<(), ModelError> {
+        let open = |source| ModelError::Open { table: table.name().to_owned(), source };
+        let rows = MemTable::try_new(table.schema(), vec![batches]).map_err(open)?;
+        self.provide(table, Arc::new(rows))
+    }
+
+    /// Gives a table this provider instead of what it had.
+    pub(crate) fn provide(&self, table: Table, provider: Arc<dyn TableProvider>) -> Result<(), ModelError> {
+        let open = |source| ModelError::Open { table: table.name().to_owned(), source };
+        self.session.deregister_table(table.name()).map_err(open)?;
+        self.session.register_table(table.name(), provider).map_err(open)?;
+        Ok(())
+    }
+
+    /// Runs what a person typed: one query, nothing that changes anything.
+    pub async fn query(&self, sql: &str) -> Result<QueryResult, ModelError> {
+        let options = SQLOptions::new().with_allow_ddl(false).with_allow_dml(false).with_allow_statements(false);
+        let query = |source| ModelError::Query { source };
+        // Planned and verified before it is run: a session executes statements that change something at once.
+        let plan = self.session.state().create_logical_plan(sql).await.map_err(query)?;
+        options.verify_plan(&plan).map_err(|source| ModelError::NotAQuery { source })?;
+        let frame = self.session.execute_logical_plan(plan).await.map_err(query)?;
+        Ok(QueryResult { stream: frame.execute_stream().await.map_err(query)? })
+    }
+
+    /// Runs one of our own statements: the rows of that part of the table, in its schema, checked.
+    pub async fn make(&self, table: Table, part: &str, sql: &str) -> Result<RecordBatch, ModelError> {
+        let failed = |source| ModelError::Make { table: table.name(), part: part.to_owned(), source };
+        let frame = self.session.sql(sql).await.map_err(failed)?;
+        let rows = conform(table, &frame.collect().await.map_err(failed)?)?;
+        if table == Table::ChargesDaily {
+            check_amounts(&rows)?;
+        }
+        Ok(rows)
+    }
+}
+
+impl fmt::Debug for Engine {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Engine").field("session", &self.session.session_id()).finish()
+    }
+}
+
+impl QueryResult {
+    /// The columns.
+    pub fn schema(&self) -> SchemaRef {
+        self.stream.schema()
+    }
+
+    /// The next rows, or none after the last.
+    pub async fn next(&mut self) -> Result<Option<RecordBatch>, ModelError> {
+        self.stream.try_next().await.map_err(|source| ModelError::Query { source })
+    }
+
+    /// All rows that are left.
+    pub async fn collect(self) -> Result<Vec<RecordBatch>, ModelError> {
+        self.stream.try_collect().await.map_err(|source| ModelError::Query { source })
+    }
+}
+
+impl fmt::Debug for QueryResult {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("QueryResult").field("schema", &self.stream.schema()).finish()
+    }
+}

@@ -1,0 +1,236 @@
+//! The statements that make the derived tables, rendered: exactly the text that runs, and that `sql TABLE` prints.
+//! They name one part of a table each: some hours of a source and meter, a billing day, a billing month, a UTC day.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::meter::{Meter, MeterError};
+use super::params::{boolean, date, instant, render, text};
+use super::rule::NUMBER_MAX;
+use super::sql_text;
+use crate::base::time::HOUR_MICROS;
+use crate::base::{Micros, UtcDay, UtcHour};
+use crate::schema::{ColumnType, Table};
+
+/// Microseconds of a slot: a quarter of an hour.
+const SLOT_MICROS: i64 = HOUR_MICROS / 4;
+
+/// Unmapped keys of a day that stay apart.
+const KEYS_MAX: u32 = 1_000;
+
+/// The start of the slot an instant lies in.
+pub fn slot_of(at: Micros) -> Micros {
+    Micros(at.0.div_euclid(SLOT_MICROS) * SLOT_MICROS)
+}
+
+/// An owner's interval begins or ends within a slot of this key: the slot is counted from the events, in pieces.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Cut {
+    /// The source the key was seen in.
+    pub source: String,
+    /// The key.
+    pub key_ref: String,
+    /// The instant; not the start of a slot.
+    pub at: Micros,
+}
+
+/// What a day of usage depends on besides rows.
+#[derive(Clone, Debug)]
+pub struct UsageDay {
+    /// The billing day.
+    pub day: UtcDay,
+    /// Its instants, `[from, to)`, whole slots.
+    pub from: Micros,
+    /// The first instant after.
+    pub to: Micros,
+    /// Billing begins later: everything is shown and nothing held.
+    pub is_before_start: bool,
+    /// There are prices, so that usage without one is held.
+    pub has_rates: bool,
+    /// The cuts within it.
+    pub cuts: Vec<Cut>,
+}
+
+/// A billing month, or the start of one: its days with their first instants, in order.
+#[derive(Clone, Debug)]
+pub struct MonthBounds {
+    /// Each day and its first instant.
+    pub days: Vec<(UtcDay, Micros)>,
+}
+
+/// The statement that counts some hours `[from, to)` of one source by one meter.
+pub fn slots_sql(meter: &Meter, source: &str, from: UtcHour, to: UtcHour) -> Result<String, MeterError> {
+    let quarter = "date_trunc('hour', event_time) + CASE \
+                   WHEN extract(MINUTE FROM event_time) >= 45 THEN INTERVAL '45' MINUTE \
+                   WHEN extract(MINUTE FROM event_time) >= 30 THEN INTERVAL '30' MINUTE \
+                   WHEN extract(MINUTE FROM event_time) >= 15 THEN INTERVAL '15' MINUTE \
+                   ELSE INTERVAL '0' MINUTE END";
+    slots(meter, source, from.start(), to.start(), quarter, "")
+}
+
+fn slots(
+    meter: &Meter,
+    source: &str,
+    from: Micros,
+    to: Micros,
+    slot_start: &str,
+    only: &str,
+) -> Result<String, MeterError> {
+    let pieces = meter.pieces()?;
+    let mut columns = String::new();
+    for column in pieces.columns.iter().filter(|column| !["key_ref", "key_state"].contains(&column.name)) {
+        let name = column.name;
+        columns.push_str(&match column.kind {
+            ColumnType::SmallInt | ColumnType::Int => format!(",\n        CAST({name} AS BIGINT) AS {name}"),
+            // Beyond this a number is no measurement: NULL, which holds the event.
+            ColumnType::BigInt => {
+                format!(",\n        CASE WHEN {name} BETWEEN -{NUMBER_MAX} AND {NUMBER_MAX} THEN {name} END AS {name}")
+            }
+            _ => format!(",\n        {name}"),
+        });
+    }
+    let values = [
+        ("events", meter.table.name()),
+        ("columns", &columns),
+        ("source", &text(source)),
+        ("meter", &text(&meter.name)),
+        ("day_from", &date(from.day())),
+        ("day_last", &date(Micros(to.0 - 1).day())),
+        ("from", &instant(from)),
+        ("to", &instant(to)),
+        ("only", only),
+        ("slot_start", slot_start),
+        ("where", &pieces.where_sql),
+        ("value", &pieces.value_sql),
+        ("dimensions", &pieces.dimensions_sql),
+    ];
+    Ok(render(file(Table::UsageSlots), &values))
+}
+
+/// The statement that gives one billing day's usage to its owners. `meters` are needed only where there are cuts.
+pub fn usage_sql(day: &UsageDay, meters: &[Meter]) -> Result<String, MeterError> {
+    let (mut except, mut again) = (String::new(), String::new());
+    if !day.cuts.is_empty() {
+        let slots: Vec<String> = by_slot(&day.cuts)
+            .into_iter()
+            .map(|((source, slot), keys)| {
+                format!(
+                    "(source = {} AND slot_start = {} AND key_ref IN ({}))",
+                    text(source),
+                    instant(slot),
+                    list(&keys)
+                )
+            })
+            .collect();
+        // A comparison with an absent key is NULL, and those rows stay.
+        except = format!("\n        AND NOT coalesce({}, FALSE)", slots.join("\n            OR "));
+        let sources: BTreeSet<&str> = day.cuts.iter().map(|cut| cut.source.as_str()).collect();
+        for source in sources {
+            let cuts: Vec<&Cut> = day.cuts.iter().filter(|cut| cut.source == source).collect();
+            for meter in meters.iter().filter(|meter| meter.sources.iter().any(|s| s == source)) {
+                again.push_str(&cut_slots(meter, source, &cuts)?);
+            }
+        }
+    }
+    let values = [
+        ("day", date(day.day)),
+        ("day_from", date(day.from.day())),
+        ("day_last", date(Micros(day.to.0 - 1).day())),
+        ("day_start", instant(day.from)),
+        ("day_end", instant(day.to)),
+        ("except_cut", except),
+        ("cut_slots", again),
+        ("is_before_start", boolean(day.is_before_start).to_owned()),
+        ("has_rates", boolean(day.has_rates).to_owned()),
+        ("keys_max", KEYS_MAX.to_string()),
+    ];
+    let values: Vec<(&str, &str)> = values.iter().map(|(name, value)| (*name, value.as_str())).collect();
+    Ok(render(file(Table::UsageDaily), &values))
+}
+
+/// One source's cut slots counted from its events: the same text as the slots', each slot in pieces.
+fn cut_slots(meter: &Meter, source: &str, cuts: &[&Cut]) -> Result<String, MeterError> {
+    let (mut only, mut pieces) = (Vec::new(), Vec::new());
+    let (mut from, mut to) = (Micros(i64::MAX), Micros(i64::MIN));
+    for ((_, slot), keys) in by_slot(cuts.iter().copied()) {
+        let end = Micros(slot.0 + SLOT_MICROS);
+        (from, to) = (from.min(slot), to.max(end));
+        let within = format!("event_time >= {} AND event_time < {}", instant(slot), instant(end));
+        only.push(format!("(key_ref IN ({}) AND {within})", list(&keys)));
+        for key in &keys {
+            let mut at: Vec<Micros> =
+                cuts.iter().filter(|cut| cut.key_ref == *key && slot_of(cut.at) == slot).map(|cut| cut.at).collect();
+            // The latest piece first: the first condition that holds is the piece an event lies in.
+            at.sort_unstable_by(|a, b| b.cmp(a));
+            at.dedup();
+            at.push(slot);
+            pieces.extend(at.iter().map(|start| {
+                format!(
+                    "WHEN key_ref = {} AND event_time >= {} AND event_time < {} THEN {}",
+                    text(key),
+                    instant(*start),
+                    instant(end),
+                    instant(*start)
+                )
+            }));
+        }
+    }
+    let only = format!("\n        AND ({})", only.join("\n            OR "));
+    let slot_start = format!("CASE\n            {}\n        END", pieces.join("\n            "));
+    let inner = slots(meter, source, from, to, &slot_start, &only)?;
+    let inner: Vec<String> =
+        inner.lines().filter(|line| !line.starts_with("--")).map(|line| format!("        {line}")).collect();
+    Ok(format!(
+        "\n    UNION ALL\n    SELECT\n        slot_start,\n        source,\n        key_ref,\n        key_state,\n        \
+         refused,\n        conflict,\n        meter,\n        outcome,\n        dimensions,\n        quantity,\n        \
+         events\n    FROM (\n{}\n    ) AS cut",
+        inner.join("\n")
+    ))
+}
+
+/// Cuts by source and slot: the keys whose slot it is.
+fn by_slot<'a>(cuts: impl IntoIterator<Item = &'a Cut>) -> BTreeMap<(&'a str, Micros), BTreeSet<&'a str>> {
+    let mut slots: BTreeMap<_, BTreeSet<_>> = BTreeMap::new();
+    for cut in cuts {
+        slots.entry((cut.source.as_str(), slot_of(cut.at))).or_default().insert(cut.key_ref.as_str());
+    }
+    slots
+}
+
+fn list(values: &BTreeSet<&str>) -> String {
+    values.iter().map(|value| text(value)).collect::<Vec<_>>().join(", ")
+}
+
+/// The statement that prices a billing month up to its last given day. There must be a day.
+pub fn charges_sql(month: &MonthBounds) -> String {
+    let days: Vec<String> =
+        month.days.iter().map(|(day, start)| format!("\n        ({}, {})", date(*day), instant(*start))).collect();
+    let first = month.days.first().map_or(UtcDay(0), |(day, _)| *day);
+    let last = month.days.last().map_or(UtcDay(0), |(day, _)| *day);
+    let values = [("days", days.join(",").as_str()), ("day_from", &date(first)), ("day_last", &date(last))]
+        .map(|(n, v)| (n, v.to_owned()));
+    let values: Vec<(&str, &str)> = values.iter().map(|(name, value)| (*name, value.as_str())).collect();
+    render(file(Table::ChargesDaily), &values)
+}
+
+/// The statement that tells what arrived for each hour of a UTC day; an empty hour of a `heartbeat` source is a gap.
+pub fn coverage_sql(day: UtcDay, heartbeat: &[String]) -> String {
+    let mut hours = Vec::new();
+    let mut hour = day.first_hour();
+    while hour.day() == day {
+        hours.push(format!("\n        ({}, {})", instant(hour.start()), instant(hour.end())));
+        hour = hour.next();
+    }
+    let always = match heartbeat.is_empty() {
+        true => boolean(false).to_owned(),
+        false => format!("source IN ({})", list(&heartbeat.iter().map(String::as_str).collect())),
+    };
+    render(file(Table::CoverageHourly), &[("day", &date(day)), ("hours", &hours.join(",")), ("is_heartbeat", &always)])
+}
+
+fn file(table: Table) -> &'static str {
+    sql_text(table).unwrap_or_default()
+}
+
+#[cfg(test)]
+#[path = "statements_tests.rs"]
+mod tests;

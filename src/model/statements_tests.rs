@@ -1,0 +1,86 @@
+use std::collections::BTreeSet;
+
+use datafusion::sql::parser::DFParser;
+use datafusion::sql::resolve::resolve_table_references;
+
+use super::*;
+use crate::model::{MeterValue, header};
+
+fn meter(table: Table) -> Meter {
+    Meter {
+        name: "calls".to_owned(),
+        sources: vec!["s".to_owned()],
+        table,
+        where_sql: Some("status < 500".to_owned()),
+        value: MeterValue::Sum("response_bytes".to_owned()),
+        group_by: vec!["path".to_owned()],
+    }
+}
+
+fn day(cuts: Vec<Cut>) -> UsageDay {
+    let day: UtcDay = "2026-10-01".parse().unwrap();
+    UsageDay { day, from: day.start(), to: day.next().start(), is_before_start: false, has_rates: true, cuts }
+}
+
+fn cut(key: &str, at: &str) -> Cut {
+    Cut { source: "s".to_owned(), key_ref: key.to_owned(), at: at.parse().unwrap() }
+}
+
+/// The tables a text reads, as the SQL parser sees them.
+fn reads(sql: &str) -> BTreeSet<String> {
+    let statement = DFParser::parse_sql(sql).unwrap().pop_front().unwrap();
+    resolve_table_references(&statement, true).unwrap().0.iter().map(ToString::to_string).collect()
+}
+
+#[test]
+fn headers_say_what_the_texts_do() {
+    let month = MonthBounds { days: vec![(UtcDay(0), Micros(0))] };
+    let slots = slots_sql(&meter(Table::EdgeRequests), "s", UtcHour(0), UtcHour(1)).unwrap();
+    for (table, sql) in [
+        (Table::UsageSlots, slots),
+        (Table::UsageDaily, usage_sql(&day(Vec::new()), &[]).unwrap()),
+        (Table::ChargesDaily, charges_sql(&month)),
+        (Table::CoverageHourly, coverage_sql(UtcDay(0), &[])),
+    ] {
+        let header = header(&sql).unwrap();
+        assert_eq!(header.table, table.name());
+        assert_eq!(header.partition, "day");
+        assert_eq!(header.reads.iter().cloned().collect::<BTreeSet<_>>(), reads(&sql), "{}", table.name());
+        let columns: Vec<&str> = table.columns().iter().map(|column| column.name).collect();
+        assert!(header.key.iter().all(|key| columns.contains(&key.as_str())), "{}", table.name());
+        assert!(!header.why.is_empty() && !header.grain.is_empty());
+        assert!(!sql.contains('$') && !sql.replace("count(*)", "").contains('*') || table == Table::ChargesDaily);
+    }
+}
+
+#[test]
+fn a_cut_day_also_reads_the_events() {
+    let sql = usage_sql(&day(vec![cut("a", "2026-10-01T10:07:00Z")]), &[meter(Table::OriginRequests)]).unwrap();
+    assert!(reads(&sql).contains("origin_requests"));
+    assert!(sql.contains("slot_start = TIMESTAMP '2026-10-01 10:00:00 +00:00' AND key_ref IN ('a')"));
+}
+
+#[test]
+fn pieces_of_a_slot_are_asked_for_latest_first() {
+    let cuts =
+        vec![cut("a", "2026-10-01T10:07:00Z"), cut("a", "2026-10-01T10:09:00Z"), cut("b", "2026-10-01T10:07:00Z")];
+    let sql = usage_sql(&day(cuts), &[meter(Table::OriginRequests)]).unwrap();
+    let at = |piece: &str| sql.find(&format!("THEN TIMESTAMP '2026-10-01 10:{piece}:00 +00:00'")).unwrap();
+    assert!(at("09") < at("07") && at("07") < at("00"));
+    assert_eq!(sql.matches("UNION ALL").count(), 1);
+}
+
+#[test]
+fn text_from_outside_stays_text() {
+    let hostile = Cut { key_ref: "x') OR TRUE OR ('".to_owned(), ..cut("", "2026-10-01T10:07:00Z") };
+    let sql = usage_sql(&day(vec![hostile]), &[meter(Table::OriginRequests)]).unwrap();
+    assert!(sql.contains("key_ref IN ('x'') OR TRUE OR (''')"));
+}
+
+#[test]
+fn slots_are_quarters_of_an_hour() {
+    let at = |text: &str| text.parse::<Micros>().unwrap();
+    assert_eq!(slot_of(at("2026-10-01T10:14:59.999Z")), at("2026-10-01T10:00:00Z"));
+    assert_eq!(slot_of(at("2026-10-01T10:15:00Z")), at("2026-10-01T10:15:00Z"));
+    assert_eq!(slot_of(Micros(-1)), Micros(-SLOT_MICROS));
+}
