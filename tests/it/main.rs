@@ -1,1 +1,4 @@
 //! The one integration-test binary: each module tests one promise through the public surface.
+
+mod quickstart;
+mod repo;
