@@ -207,7 +207,8 @@ fn every_record_is_an_event_a_duplicate_a_reject_or_a_control_message() {
     // staged = events + duplicates: 300 + 28 + 6, and 742 + 15 + 5 + 1
     assert_eq!(objects, ["edge,15,336,334,2,0", "origin,16,766,763,2,1"]);
 
-    let days = |table: &str| example.query(&format!("SELECT day, COUNT(*) AS events FROM {table} GROUP BY day ORDER BY day"));
+    let days =
+        |table: &str| example.query(&format!("SELECT day, COUNT(*) AS events FROM {table} GROUP BY day ORDER BY day"));
     let expected = ["2026-10-29,142", "2026-10-30,156", "2026-10-31,156", "2026-11-01,158", "2026-11-02,130"];
     assert_eq!(days("origin_requests"), expected);
     let expected = ["2026-10-29,53", "2026-10-30,65", "2026-10-31,61", "2026-11-01,67", "2026-11-02,54"];
@@ -218,7 +219,10 @@ fn every_record_is_an_event_a_duplicate_a_reject_or_a_control_message() {
          FROM coverage_hourly GROUP BY source ORDER BY source",
     );
     assert_eq!(coverage, ["edge,334,300,34,0,2", "origin,763,742,21,1,2"]);
-    assert_eq!(example.query("SELECT source, COUNT(*) AS n FROM rejects GROUP BY source ORDER BY source"), ["edge,2", "origin,2"]);
+    assert_eq!(
+        example.query("SELECT source, COUNT(*) AS n FROM rejects GROUP BY source ORDER BY source"),
+        ["edge,2", "origin,2"]
+    );
 }
 
 #[test]
@@ -253,11 +257,17 @@ fn a_second_run_changes_no_byte() {
 #[test]
 fn no_key_is_anywhere_in_the_lake() {
     // The raw keys of make.py, as they stand in the landing objects.
-    let keys: [&[u8]; 5] = [b"ACMEexampleKEY", b"GLOBEXexampleKEY", b"INITECHexampleKEY", b"NOBODYexampleKEY", b"guess-"];
+    let keys: [&[u8]; 5] =
+        [b"ACMEexampleKEY", b"GLOBEXexampleKEY", b"INITECHexampleKEY", b"NOBODYexampleKEY", b"guess-"];
     let example = Quickstart::get();
     for (path, bytes) in example.files() {
         for key in keys {
-            assert!(!bytes.windows(key.len()).any(|window| window == key), "{} in {}", String::from_utf8_lossy(key), path.display());
+            assert!(
+                !bytes.windows(key.len()).any(|window| window == key),
+                "{} in {}",
+                String::from_utf8_lossy(key),
+                path.display()
+            );
         }
     }
     // The data files are compressed, so the text columns are searched as well.
@@ -266,5 +276,9 @@ fn no_key_is_anywhere_in_the_lake() {
          LIKE '%exampleKEY%' THEN 1 ELSE 0 END), 0) AS n FROM edge_requests",
     );
     assert_eq!(texts, ["0"]);
-    assert_eq!(example.query("SELECT COUNT(*) AS n FROM rejects WHERE excerpt LIKE '%exampleKEY%' OR detail LIKE '%exampleKEY%'"), ["0"]);
+    assert_eq!(
+        example
+            .query("SELECT COUNT(*) AS n FROM rejects WHERE excerpt LIKE '%exampleKEY%' OR detail LIKE '%exampleKEY%'"),
+        ["0"]
+    );
 }

@@ -4,17 +4,11 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use meterlake::schema::{ColumnType, Table};
+
 /// The module line; modules of one group do not use each other.
-const LINE: &[&[&str]] = &[
-    &["base"],
-    &["schema"],
-    &["decode"],
-    &["source", "lake"],
-    &["model"],
-    &["billing"],
-    &["job"],
-    &["cli"],
-];
+const LINE: &[&[&str]] =
+    &[&["base"], &["schema"], &["decode"], &["source", "lake"], &["model"], &["billing"], &["job"], &["cli"]];
 
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -89,7 +83,8 @@ fn one_version_of_arrow_parquet_object_store_and_datafusion() {
     let lock: toml::Table = fs::read_to_string(root().join("Cargo.lock")).unwrap().parse().unwrap();
     for wanted in ["arrow", "parquet", "object_store", "datafusion", "deltalake-core"] {
         let packages = lock["package"].as_array().unwrap();
-        let versions: Vec<_> = packages.iter().filter(|p| p["name"].as_str() == Some(wanted)).map(|p| &p["version"]).collect();
+        let versions: Vec<_> =
+            packages.iter().filter(|p| p["name"].as_str() == Some(wanted)).map(|p| &p["version"]).collect();
         assert_eq!(versions.len(), 1, "{wanted}: {versions:?}");
     }
 }
@@ -115,10 +110,18 @@ fn each_module_keeps_to_its_own_world() {
     // (what, where it may stand, why)
     let rules: &[(&[&str], &[&str], &str)] = &[
         (&["datafusion::", "datafusion_"], &["model"], "SQL runs in the model alone"),
-        (&["deltalake::", "deltalake_core::"], &["lake", "model"], "tables are committed by the lake and read by the model"),
+        (
+            &["deltalake::", "deltalake_core::"],
+            &["lake", "model"],
+            "tables are committed by the lake and read by the model",
+        ),
         (&["aws_sdk", "aws_config", "lambda_runtime", "aws_lambda"], &["aws"], "nothing else knows AWS types"),
         (&["tokio::", "object_store::"], &["source", "lake", "model", "job", "cli"], "decoding and prices do no I/O"),
-        (&["std::env::", "SystemTime::now", "Utc::now", "Local::now", "Instant::now"], &["cli"], "no clock and no environment below the command line"),
+        (
+            &["std::env::", "SystemTime::now", "Utc::now", "Local::now", "Instant::now"],
+            &["cli"],
+            "no clock and no environment below the command line",
+        ),
         (&["println!", "eprintln!", "print!(", "io::stdout", "io::stderr"], &["cli"], "only the command line prints"),
     ];
     let mut wrong = Vec::new();
@@ -162,4 +165,40 @@ fn links_between_documents_lead_somewhere() {
         }
     }
     assert!(broken.is_empty(), "{broken:#?}");
+}
+
+/// The part of `docs/SQL.md` that is made from the schema.
+fn tables_in_markdown() -> String {
+    let mut text = String::new();
+    for table in Table::ALL {
+        text += &format!("\n### {}\n\n| column | type | |\n| --- | --- | --- |\n", table.name());
+        for column in table.columns() {
+            let kind = match column.kind {
+                ColumnType::Text => "text",
+                ColumnType::Boolean => "boolean",
+                ColumnType::SmallInt => "smallint",
+                ColumnType::Int => "int",
+                ColumnType::BigInt => "bigint",
+                ColumnType::Date => "date",
+                ColumnType::Timestamp => "timestamp",
+                ColumnType::Price => "decimal(18,9)",
+                ColumnType::Amount => "decimal(38,9)",
+            };
+            text += &format!("| `{}` | {kind} | {} |\n", column.name, column.doc);
+        }
+    }
+    text
+}
+
+#[test]
+fn the_tables_are_documented_as_they_are() {
+    const MARK: &str = "<!-- Made from the schema: a test compares it. -->\n";
+    let path = root().join("docs/SQL.md");
+    let text = fs::read_to_string(&path).unwrap();
+    let (before, after) = text.split_once(MARK).unwrap();
+    if after != tables_in_markdown() {
+        let wanted = Path::new(env!("CARGO_TARGET_TMPDIR")).join("SQL.md");
+        fs::write(&wanted, format!("{before}{MARK}{}", tables_in_markdown())).unwrap();
+        panic!("docs/SQL.md is out of date: copy {} over it", wanted.display());
+    }
 }
