@@ -1,8 +1,34 @@
 //! Bytes of a landing object in, Arrow batches of events and rejects out. No I/O, no clock: bytes are pushed in
 //! any chunks and the same rows come out. A bad record becomes a reject; a bad object (truncated, over a limit) is an error.
+//!
+//! The way of a byte: [`gunzip`] unpacks, [`lines`] frames, [`cloudfront`] reads a record into
+//! [`columns`], hashing keys on the way ([`key`], [`privacy`], [`redact`]); what cannot be read goes to [`rejects`],
+//! masked ([`mask`]). [`plan`] holds what is fixed for a source, [`decoder`] drives it all for one object.
 
+mod cloudfront;
+mod columns;
+mod decoder;
+mod error;
+mod fields;
+mod fingerprint;
+mod gunzip;
+mod key;
+mod lines;
+mod mask;
+mod plan;
+mod privacy;
+mod redact;
+mod rejects;
 mod spec;
+mod text;
 
+use crate::base::Micros;
+
+pub use decoder::{Counts, Decoder};
+pub use error::{ObjectError, RECOMMENDED_TEMPLATE, SpecError};
+pub use plan::DecodePlan;
+pub use privacy::{key_ref, secret_check_value};
+pub use rejects::REJECT_SCHEMA;
 pub use spec::{
     ClientIp, Constants, FieldSet, Format, Identifies, KeySecret, KeySpec, Limits, Privacy, SourceSpec, Template,
 };

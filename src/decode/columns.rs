@@ -1,0 +1,296 @@
+//! Builders of the two event tables' columns. A row is put together column by column, with no allocation of its own;
+//! columns that are the same in every row of an object are made once per batch, as views on one value.
+
+use std::sync::Arc;
+
+use arrow::array::{
+    ArrayRef, BooleanArray, Int16Array, Int16Builder, Int32Builder, Int64Builder, RecordBatch, StringViewArray,
+    StringViewBuilder, TimestampMicrosecondBuilder,
+};
+
+use super::redact::scrubbed;
+use super::text::{is_control, percent_decode, push_clean};
+use crate::schema::Table;
+
+/// Rows of a full batch.
+pub(super) const BATCH_ROWS: usize = 16_384;
+
+/// A text column.
+pub(super) struct Text {
+    builder: StringViewBuilder,
+    decoded: Vec<u8>,
+    clean: String,
+}
+
+impl Text {
+    fn new() -> Self {
+        Self { builder: StringViewBuilder::new(), decoded: Vec::new(), clean: String::new() }
+    }
+
+    pub(super) fn null(&mut self) {
+        self.builder.append_null();
+    }
+
+    /// Appends text known to be clean.
+    pub(super) fn text(&mut self, text: &str) {
+        self.builder.append_value(text);
+    }
+
+    /// Appends bytes as they are, but for control characters and invalid UTF-8.
+    pub(super) fn clean(&mut self, bytes: Option<&[u8]>) {
+        let Some(bytes) = bytes else { return self.null() };
+        match std::str::from_utf8(bytes) {
+            Ok(text) if !bytes.iter().any(|&byte| is_control(byte)) => self.builder.append_value(text),
+            _ => {
+                self.clean.clear();
+                push_clean(bytes, &mut self.clean);
+                self.builder.append_value(&self.clean);
+            }
+        }
+    }
+
+    /// Appends a field of a CloudFront log, percent-decoded once.
+    pub(super) fn decoded(&mut self, raw: Option<&[u8]>) {
+        self.private(raw, None);
+    }
+
+    /// The same with a key, should it stand in the field, replaced by its reference: `(key, reference)`.
+    pub(super) fn private(&mut self, raw: Option<&[u8]>, key: Option<(&[u8], &[u8])>) {
+        let Some(raw) = raw else { return self.null() };
+        if memchr::memchr(b'%', raw).is_none() {
+            return self.private_bytes(raw, key);
+        }
+        let mut decoded = std::mem::take(&mut self.decoded);
+        decoded.clear();
+        percent_decode(raw, &mut decoded);
+        self.private_bytes(&decoded, key);
+        self.decoded = decoded;
+    }
+
+    /// The same for bytes that are decoded already.
+    pub(super) fn private_bytes(&mut self, bytes: &[u8], key: Option<(&[u8], &[u8])>) {
+        let scrubbed = key.and_then(|(key, reference)| scrubbed(bytes, key, reference));
+        self.clean(Some(scrubbed.as_deref().unwrap_or(bytes)));
+    }
+}
+
+/// A text column in which values repeat: equal long values are kept once per batch.
+pub(super) struct Label(Text);
+
+impl std::ops::Deref for Label {
+    type Target = Text;
+    fn deref(&self) -> &Text {
+        &self.0
+    }
+}
+
+impl std::ops::DerefMut for Label {
+    fn deref_mut(&mut self) -> &mut Text {
+        &mut self.0
+    }
+}
+
+/// A text column with one value, or none, in every row.
+pub(super) struct Same(Option<String>);
+
+/// `false` in every row: whether an event is in conflict is known only when objects are united.
+pub(super) struct NoConflict;
+
+/// The decoder's generation in every row.
+pub(super) struct Generation;
+
+/// What every column can do.
+trait Column {
+    fn finish(&mut self, rows: usize) -> ArrayRef;
+}
+
+impl Column for Text {
+    fn finish(&mut self, _rows: usize) -> ArrayRef {
+        Arc::new(self.builder.finish())
+    }
+}
+
+impl Column for Label {
+    fn finish(&mut self, rows: usize) -> ArrayRef {
+        self.0.finish(rows)
+    }
+}
+
+impl Column for Same {
+    fn finish(&mut self, rows: usize) -> ArrayRef {
+        same_text(self.0.as_deref(), rows)
+    }
+}
+
+impl Column for NoConflict {
+    fn finish(&mut self, rows: usize) -> ArrayRef {
+        Arc::new(BooleanArray::from(vec![false; rows]))
+    }
+}
+
+impl Column for Generation {
+    fn finish(&mut self, rows: usize) -> ArrayRef {
+        Arc::new(Int16Array::from_value(super::DECODER_GENERATION, rows))
+    }
+}
+
+macro_rules! numbers {
+    ($($builder:ty),*) => {
+        $(impl Column for $builder {
+            fn finish(&mut self, _rows: usize) -> ArrayRef {
+                Arc::new(<$builder>::finish(self))
+            }
+        })*
+    };
+}
+numbers!(Int16Builder, Int32Builder, Int64Builder, TimestampMicrosecondBuilder);
+
+fn same_text(value: Option<&str>, rows: usize) -> ArrayRef {
+    let mut builder = StringViewBuilder::with_capacity(rows);
+    match value {
+        Some(value) => builder.try_append_value_n(value, rows).expect("a name or key is shorter than 4 GiB"),
+        None => return Arc::new(StringViewArray::new_null(rows)),
+    }
+    Arc::new(builder.finish())
+}
+
+/// The columns that every object's events share.
+pub(super) struct Origin<'a> {
+    pub(super) source: &'a str,
+    pub(super) object: &'a str,
+}
+
+macro_rules! make_column {
+    (Text, $($_:tt)*) => { Text::new() };
+    (Label, $($_:tt)*) => {{
+        let builder = StringViewBuilder::new().with_deduplicate_strings();
+        Label(Text { builder, ..Text::new() })
+    }};
+    (Time, $($_:tt)*) => { TimestampMicrosecondBuilder::new().with_timezone("UTC") };
+    (Source, $of:ident) => { Same(Some($of.source.to_owned())) };
+    (Object, $of:ident) => { Same(Some($of.object.to_owned())) };
+    (Realtime, $of:ident) => { Same(Some("realtime".to_owned())) };
+    (NoConflict, $($_:tt)*) => { NoConflict };
+    (Generation, $($_:tt)*) => { Generation };
+    ($number:ident, $($_:tt)*) => { $number::new() };
+}
+
+macro_rules! column_type {
+    (Time) => { TimestampMicrosecondBuilder };
+    (Source) => { Same };
+    (Object) => { Same };
+    (Realtime) => { Same };
+    ($kind:ident) => { $kind };
+}
+
+/// A struct of column builders in the order of the table's data files.
+macro_rules! columns {
+    ($(#[$doc:meta])* $name:ident, $table:expr, { $($column:ident: $kind:ident),* $(,)? }) => {
+        $(#[$doc])*
+        pub(super) struct $name { $(pub(super) $column: column_type!($kind)),* }
+
+        impl $name {
+            pub(super) fn new(of: &Origin<'_>) -> Self {
+                Self { $($column: make_column!($kind, of)),* }
+            }
+
+            /// The rows so far as a batch; the builders start again.
+            pub(super) fn finish(&mut self, rows: usize) -> RecordBatch {
+                let columns: Vec<ArrayRef> = vec![$(Column::finish(&mut self.$column, rows)),*];
+                RecordBatch::try_new($table.file_schema(), columns).expect("every row fills every column of the table")
+            }
+        }
+    };
+}
+
+columns!(
+    /// `edge_requests` without `day`.
+    EdgeColumns, Table::EdgeRequests, {
+        event_time: Time,
+        request_id: Text,
+        fingerprint: Int64Builder,
+        conflict: NoConflict,
+        key_ref: Label,
+        key_state: Text,
+        log_data: Label,
+        log_kind: Realtime,
+        method: Text,
+        host: Label,
+        path: Text,
+        query: Text,
+        status: Int16Builder,
+        request_bytes: Int64Builder,
+        response_bytes: Int64Builder,
+        time_taken_ms: Int32Builder,
+        time_to_first_byte_ms: Int32Builder,
+        origin_latency_ms: Int32Builder,
+        edge_location: Text,
+        result_type: Text,
+        response_result_type: Text,
+        detailed_result_type: Label,
+        country: Text,
+        asn: Int64Builder,
+        client_ip: Label,
+        user_agent: Label,
+        referer: Label,
+        protocol: Text,
+        tls_protocol: Text,
+        content_type: Label,
+        distribution: Label,
+        behavior: Label,
+        source: Source,
+        source_object: Object,
+        source_position: Int64Builder,
+        decoder: Generation,
+    }
+);
+
+columns!(
+    /// `origin_requests` without `day`.
+    OriginColumns, Table::OriginRequests, {
+        event_time: Time,
+        request_id: Text,
+        caller_request_id: Text,
+        fingerprint: Int64Builder,
+        conflict: NoConflict,
+        key_ref: Label,
+        key_state: Text,
+        subject: Label,
+        account: Text,
+        region: Text,
+        api_id: Text,
+        stage: Label,
+        domain: Label,
+        method: Text,
+        route: Label,
+        path: Label,
+        status: Int16Builder,
+        response_bytes: Int64Builder,
+        latency_ms: Int32Builder,
+        integration_latency_ms: Int32Builder,
+        integration_status: Int16Builder,
+        waf_response: Text,
+        error_type: Label,
+        client_ip: Label,
+        user_agent: Label,
+        protocol: Text,
+        authorizer: Label,
+        edge_request_id: Text,
+        source: Source,
+        source_object: Object,
+        source_position: Int64Builder,
+        decoder: Generation,
+    }
+);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_empty_batch_has_the_tables_schema() {
+        let of = Origin { source: "s", object: "o" };
+        assert_eq!(EdgeColumns::new(&of).finish(0).schema(), Table::EdgeRequests.file_schema());
+        assert_eq!(OriginColumns::new(&of).finish(0).schema(), Table::OriginRequests.file_schema());
+    }
+}

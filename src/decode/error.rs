@@ -1,0 +1,178 @@
+//! What can be wrong with a source's settings ([`SpecError`]), with a whole object ([`ObjectError`]) and with one
+//! record ([`Reject`]). A bad record is kept as a reject and reading goes on; a bad object fails whole, and the
+//! caller drops whatever was read of it. The caller knows the object's key and names it; no message holds log text.
+
+use std::borrow::Cow;
+
+/// A source whose settings cannot work.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum SpecError {
+    /// A field that CloudFront does not have.
+    #[error("`{name}` is not a field of CloudFront real-time logs; the nearest is `{nearest}`")]
+    UnknownField {
+        /// As configured.
+        name: String,
+        /// The known field spelled most like it.
+        nearest: &'static str,
+    },
+    /// A field named twice in one set.
+    #[error("field `{name}` is named twice; a record holds it once")]
+    RepeatedField {
+        /// The field.
+        name: String,
+    },
+    /// No field set or template at all.
+    #[error("the source names no {what}")]
+    Nothing {
+        /// What is missing.
+        what: &'static str,
+    },
+    /// Sets or templates out of order.
+    #[error("each {what} but the first needs a `from` later than the one before")]
+    Unordered {
+        /// Field set or format.
+        what: &'static str,
+    },
+    /// A field without which no event can be made or no key be found.
+    #[error("field `{field}` is missing: {why}; add it to the real-time log configuration and to `fields`")]
+    MissingField {
+        /// The field to add.
+        field: &'static str,
+        /// What it is needed for.
+        why: &'static str,
+    },
+    /// A key that this kind of log cannot carry.
+    #[error("{kind} logs cannot carry a key given as `{key}`; use {instead}")]
+    KeyKind {
+        /// The kind of log.
+        kind: &'static str,
+        /// The kind of key setting.
+        key: &'static str,
+        /// What would work.
+        instead: &'static str,
+    },
+    /// A secret key is to be hashed and no secret is configured.
+    #[error("the key is a secret and is stored only as a keyed hash: set `key_secret` under [privacy]")]
+    MissingSecret,
+    /// A hash can never be a customer's id.
+    #[error(
+        "`identifies = \"customer\"` needs the customer's id itself, but this key is stored as a hash; use an id that is no secret"
+    )]
+    HashedCustomer,
+    /// The access-log format is not a JSON object.
+    #[error(
+        "the access-log format is not a JSON object; CLF, CSV and XML are not supported yet. Use JSON, for example: {RECOMMENDED_TEMPLATE}"
+    )]
+    NotJson,
+    /// The JSON of the access-log format cannot be read.
+    #[error("the access-log format is not valid JSON at byte {at}: {what}")]
+    BadTemplate {
+        /// Byte offset in the text.
+        at: usize,
+        /// What was found.
+        what: &'static str,
+    },
+    /// A value of the access-log format that cannot be taken apart again.
+    #[error("the value of `{key}` in the access-log format cannot be taken apart again: {why}; give each variable a key of its own")]
+    AmbiguousTemplate {
+        /// The JSON key.
+        key: String,
+        /// Why not.
+        why: &'static str,
+    },
+    /// The access-log format lacks a variable.
+    #[error("the access-log format has no `{variable}`: {why}. A format that has all that is needed: {RECOMMENDED_TEMPLATE}")]
+    MissingVariable {
+        /// The variable to add.
+        variable: String,
+        /// What it is needed for.
+        why: &'static str,
+    },
+}
+
+/// A JSON access-log format for REST APIs with everything a bill needs; values that callers choose come last.
+pub const RECOMMENDED_TEMPLATE: &str = concat!(
+    r#"{"extendedRequestId":"$context.extendedRequestId","requestId":"$context.requestId","#,
+    r#""requestTimeEpoch":"$context.requestTimeEpoch","apiId":"$context.apiId","stage":"$context.stage","#,
+    r#""apiKeyId":"$context.identity.apiKeyId","httpMethod":"$context.httpMethod","resourcePath":"$context.resourcePath","#,
+    r#""status":"$context.status","responseLength":"$context.responseLength","#,
+    r#""responseLatency":"$context.responseLatency","integrationLatency":"$context.integrationLatency","#,
+    r#""ip":"$context.identity.sourceIp","path":"$context.path"}"#
+);
+
+/// An object that cannot be read as a whole; nothing of it may be published.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum ObjectError {
+    /// The compressed data stop before their end.
+    #[error("the gzip data end too early: the object is cut off or still being written")]
+    Truncated,
+    /// The compressed data are damaged.
+    #[error("the gzip data are damaged near byte {at} of compression level {level}")]
+    Corrupt {
+        /// Bytes read at that level.
+        at: u64,
+        /// 1 is the outermost.
+        level: usize,
+    },
+    /// Something that is not gzip follows a complete gzip member.
+    #[error("byte {at} of compression level {level} follows a complete gzip member and starts no other")]
+    TrailingGarbage {
+        /// Bytes read at that level.
+        at: u64,
+        /// 1 is the outermost.
+        level: usize,
+    },
+    /// The object unpacks to more than the limit.
+    #[error("it unpacks to more than {limit} bytes, the limit for one object")]
+    TooLarge {
+        /// The limit.
+        limit: u64,
+    },
+    /// The object is compressed over and over.
+    #[error("it is compressed more than {limit} times over")]
+    TooNested {
+        /// The limit.
+        limit: usize,
+    },
+    /// The records have another number of columns than the configured fields.
+    #[error("records have {found} columns, the configured `fields` have {expected}: the two do not belong together")]
+    FieldsMismatch {
+        /// Columns of the configured set in force.
+        expected: usize,
+        /// Columns of every record read.
+        found: usize,
+    },
+    /// The events lie in more hours than one object can hold.
+    #[error("its events lie in more than {limit} different hours")]
+    TooManyHours {
+        /// The limit.
+        limit: usize,
+    },
+    /// So many records cannot be read that the source's settings must be wrong.
+    #[error("more than {limit} records cannot be read, the first because `{reason}` ({detail})")]
+    TooManyRejects {
+        /// The limit.
+        limit: u64,
+        /// Reason of the first reject.
+        reason: &'static str,
+        /// Detail of the first reject.
+        detail: String,
+    },
+}
+
+/// Why one record could not be read. Neither part holds log text.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Reject {
+    /// One word.
+    pub(super) reason: &'static str,
+    /// Which field, and what was wrong with it.
+    pub(super) detail: Cow<'static, str>,
+}
+
+impl Reject {
+    pub(super) fn new(reason: &'static str, detail: impl Into<Cow<'static, str>>) -> Self {
+        Self { reason, detail: detail.into() }
+    }
+}

@@ -1,0 +1,208 @@
+//! Excerpts of records that could not be read, with everything that could be a key replaced by `#` and eight hex digits
+//! of its keyed hash: every long token, and whatever follows a name that speaks of keys. Equal keys stay recognisable.
+
+use super::privacy::KeyHasher;
+use super::text::{escaped_byte, is_control};
+
+/// Characters of an excerpt.
+pub(super) const EXCERPT_CHARS_MAX: usize = 300;
+/// Bytes of the record that are looked at.
+const LOOKED_AT_BYTES_MAX: usize = 2048;
+/// A token at least this long is hashed whatever stands before it.
+const TOKEN_BYTES_MIN: usize = 16;
+/// Names whose values are hashed whatever they look like.
+const NAMES: [&[u8]; 10] =
+    [b"key", b"authorization", b"cookie", b"token", b"secret", b"password", b"passwd", b"credential", b"session", b"signature"];
+
+/// Masks excerpts for one source.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Masker {
+    /// Lower-case names under which the configured key stands: their values are hashed too.
+    pub(super) key_names: Vec<Vec<u8>>,
+}
+
+impl Masker {
+    /// Writes the masked start of `record` to `out`.
+    pub(super) fn excerpt(&self, record: &[u8], hasher: &KeyHasher, out: &mut String) {
+        out.clear();
+        let looked_at = &record[..record.len().min(LOOKED_AT_BYTES_MAX)];
+        let mut rest = looked_at;
+        let mut chars = 0;
+        while !rest.is_empty() && chars < EXCERPT_CHARS_MAX {
+            let before = out.len();
+            let token = token_length(rest);
+            if token == 0 {
+                let taken = separator(rest, out);
+                rest = &rest[taken..];
+            } else {
+                let (word, after) = rest.split_at(token);
+                // A token that reaches the end of what is looked at may be the start of a longer one.
+                let cut = after.is_empty() && record.len() > looked_at.len();
+                rest = after;
+                if token >= TOKEN_BYTES_MIN && !self.is_plain(word) || cut {
+                    push_hash(word, hasher, out);
+                } else {
+                    out.push_str(&String::from_utf8_lossy(word));
+                }
+                if self.speaks_of_keys(word) {
+                    rest = mask_value(rest, hasher, out);
+                }
+            }
+            chars += out[before..].chars().count();
+        }
+        if let Some((end, _)) = out.char_indices().nth(EXCERPT_CHARS_MAX) {
+            out.truncate(end);
+        }
+    }
+
+    /// Names of our own vocabulary are long tokens too, and an excerpt without them says little.
+    fn is_plain(&self, word: &[u8]) -> bool {
+        self.key_names.iter().any(|name| word.eq_ignore_ascii_case(name))
+    }
+
+    fn speaks_of_keys(&self, word: &[u8]) -> bool {
+        let word = word.to_ascii_lowercase();
+        let holds = |name: &[u8]| memchr::memmem::find(&word, name).is_some();
+        NAMES.iter().any(|name| holds(name)) || self.key_names.contains(&word)
+    }
+}
+
+fn is_token_byte(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'+' | b'/' | b'.' | b'~') || byte >= 0x80
+}
+
+/// What a `%XX` stands for when it separates words: white space, a control character, a quote, `:`, `=`, `&`, `;`, `,`.
+fn escaped_separator(bytes: &[u8]) -> Option<u8> {
+    escaped_byte(bytes).filter(|&byte| is_control(byte) || matches!(byte, b' ' | b'"' | b'\'' | b':' | b'=' | b'&' | b';' | b','))
+}
+
+/// Bytes of the token at the start: escapes count as part of it, unless they are separators; so does `=` at its end.
+fn token_length(bytes: &[u8]) -> usize {
+    let mut at = 0;
+    while at < bytes.len() {
+        match bytes[at] {
+            b'%' if escaped_separator(&bytes[at..]).is_none() => at += 1,
+            byte if is_token_byte(byte) => at += 1,
+            _ => break,
+        }
+    }
+    if at > 0 {
+        let padding = bytes[at..].iter().take_while(|&&byte| byte == b'=').count();
+        // Base64 ends in at most two; `name=value` has one and goes on.
+        if padding == 2 || padding == 1 && !bytes.get(at + 1).is_some_and(|&byte| is_token_byte(byte) || byte == b'%') {
+            at += padding;
+        }
+    }
+    at
+}
+
+/// Appends the separator at the start, without control characters, and gives its length.
+fn separator(bytes: &[u8], out: &mut String) -> usize {
+    match bytes[0] {
+        byte if is_control(byte) => {
+            out.push(' ');
+            1
+        }
+        b'%' => {
+            let taken = bytes.len().min(3);
+            out.push_str(&String::from_utf8_lossy(&bytes[..taken]));
+            taken
+        }
+        byte => {
+            out.push(byte as char);
+            1
+        }
+    }
+}
+
+/// After a name that speaks of keys: passes over `:`, `=`, quotes and blanks and hashes the value up to its end.
+fn mask_value<'a>(after: &'a [u8], hasher: &KeyHasher, out: &mut String) -> &'a [u8] {
+    let (mut at, mut assigned) = (0, false);
+    while at < after.len() {
+        let (byte, length) = match escaped_separator(&after[at..]) {
+            Some(byte) => (byte, 3),
+            None => (after[at], 1),
+        };
+        match byte {
+            b':' | b'=' => assigned = true,
+            b' ' | b'"' | b'\'' | b'\\' => {}
+            _ => break,
+        }
+        at += length;
+    }
+    if !assigned {
+        return after;
+    }
+    let mut shown = 0;
+    while shown < at {
+        shown += separator(&after[shown..], out);
+    }
+    let value = &after[at..];
+    let mut end = 0;
+    while end < value.len() {
+        let byte = escaped_separator(&value[end..]).unwrap_or(value[end]);
+        if is_control(byte) || byte == b'"' || byte == b'&' {
+            break;
+        }
+        end += 1;
+    }
+    if end > 0 && &value[..end] != b"-" {
+        push_hash(&value[..end], hasher, out);
+    } else {
+        out.push_str(&String::from_utf8_lossy(&value[..end]));
+    }
+    &value[end..]
+}
+
+fn push_hash(word: &[u8], hasher: &KeyHasher, out: &mut String) {
+    out.push('#');
+    out.extend(hasher.uncached(word).as_bytes()[..8].iter().map(|&digit| digit as char));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn masked(record: &str) -> String {
+        let masker = Masker { key_names: vec![b"k".to_vec(), b"x-customer-id-of-ours".to_vec()] };
+        let mut out = String::new();
+        masker.excerpt(record.as_bytes(), &KeyHasher::new(b"secret"), &mut out);
+        out
+    }
+
+    #[test]
+    fn long_tokens_and_values_of_keys_are_hashed() {
+        let shown = masked("200\t/a/b\tTESTKEY0TESTKEY1TESTKEY2\tx-api-key:SHORT%0Aaccept:*/*%0A");
+        assert!(shown.starts_with("200 /a/b #"), "{shown}");
+        assert!(!shown.contains("TESTKEY") && !shown.contains("SHORT") && shown.contains("accept:*/*"), "{shown}");
+        for secret in [
+            "Authorization: Bearer abc def%0A",
+            "cookie:a=abc; b=def%0A",
+            r#""apiKey": "abc"#,
+            "v1;k=abc",
+            "k%3Dabc",
+            "x-api-key%253Aabc?api_key=abc",
+            "%0AX-Customer-Id-Of-Ours:abc",
+        ] {
+            let shown = masked(secret);
+            assert!(!shown.contains("abc") && !shown.contains("def"), "{secret} → {shown}");
+        }
+    }
+
+    #[test]
+    fn an_excerpt_is_short_and_has_no_control_characters() {
+        let shown = masked(&"a\x1b[31m b\r\n".repeat(500));
+        assert_eq!(shown.chars().count(), EXCERPT_CHARS_MAX);
+        assert!(!shown.bytes().any(is_control));
+    }
+
+    #[test]
+    fn a_key_cut_by_the_excerpts_end_is_hashed_too() {
+        let filler = "ab,".repeat(682);
+        let shown = masked(&format!("{filler}KEYKEYKEYKEYKEYKEY"));
+        assert!(!shown.contains("KEY"));
+        let long = "0123456789abcdef".repeat(127);
+        let shown = masked(&format!("{long},12345678KEYKEYKEYKEYKEYKEY"));
+        assert!(!shown.contains("KEY"), "{shown}");
+    }
+}

@@ -1,0 +1,208 @@
+//! A source's settings, checked once and made ready to read any number of objects: [`DecodePlan`].
+
+use std::fmt;
+use std::sync::Arc;
+
+use super::cloudfront::{EdgeKey, EdgePlan};
+use super::error::SpecError;
+use super::fields::{Field, Layout};
+use super::fingerprint::Fingerprints;
+use super::mask::Masker;
+use super::privacy::secret_check_value;
+use super::{
+    ClientIp, DECODER_GENERATION, FieldSet, Format, Identifies, KeySecret, KeySpec, Limits, Micros, Privacy, SourceSpec,
+};
+use crate::base::{Digest, Digester};
+use crate::schema::Table;
+
+/// Everything needed to read the objects of one source. Cheap to clone.
+#[derive(Clone)]
+pub struct DecodePlan(pub(super) Arc<Plan>);
+
+pub(super) struct Plan {
+    pub(super) source: String,
+    pub(super) reading: Reading,
+    pub(super) fingerprints: Fingerprints,
+    pub(super) masker: Masker,
+    /// What masks and hashes: the newest secret, or the lake's fingerprint key where no secret is configured.
+    pub(super) hash_key: Vec<u8>,
+    pub(super) limits: Limits,
+    decode_id: Digest,
+    warnings: Vec<String>,
+}
+
+/// How records are read.
+pub(super) enum Reading {
+    Edge(Arc<EdgePlan>),
+}
+
+impl fmt::Debug for DecodePlan {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("DecodePlan").field("source", &self.0.source).field("decode_id", &self.0.decode_id).finish()
+    }
+}
+
+impl DecodePlan {
+    /// Checks a source's settings. `fingerprint_key` is the lake's.
+    pub fn new(
+        spec: &SourceSpec,
+        privacy: &Privacy,
+        fingerprint_key: [u8; 16],
+        limits: &Limits,
+    ) -> Result<Self, SpecError> {
+        let mut checked = match &spec.format {
+            Format::CloudFrontRealtime(sets) => edge(spec, sets, privacy.client_ip)?,
+            Format::ApiGateway(_) => return Err(SpecError::NotJson),
+        };
+        let secret = privacy.key_secrets.first();
+        if checked.hashes && secret.is_none() {
+            return Err(SpecError::MissingSecret);
+        }
+        let decode_id = decode_id(&mut checked, spec, privacy.client_ip, secret);
+        Ok(Self(Arc::new(Plan {
+            source: spec.name.clone(),
+            reading: checked.reading,
+            fingerprints: Fingerprints::new(&fingerprint_key),
+            masker: Masker { key_names: checked.key_names },
+            hash_key: secret.map_or_else(|| fingerprint_key.to_vec(), |secret| secret.0.clone()),
+            limits: limits.clone(),
+            decode_id,
+            warnings: checked.warnings,
+        })))
+    }
+
+    /// The table its events belong to.
+    pub fn table(&self) -> Table {
+        match &self.0.reading {
+            Reading::Edge(_) => Table::EdgeRequests,
+        }
+    }
+
+    /// Whether callers cannot choose the id of a request: only then are several fingerprints under one id a conflict.
+    pub fn id_is_unforgeable(&self) -> bool {
+        match &self.0.reading {
+            Reading::Edge(_) => true,
+        }
+    }
+
+    /// Digest of all that decides what a record becomes: settings, secret (by its check value) and the decoder's
+    /// generation. Not the limits, which only decide whether an object can be read at all.
+    pub fn decode_id(&self) -> Digest {
+        self.0.decode_id
+    }
+
+    /// What works but deserves a thought, each in one sentence.
+    pub fn warnings(&self) -> Vec<String> {
+        self.0.warnings.clone()
+    }
+}
+
+/// Settings found to be in order.
+struct Checked {
+    reading: Reading,
+    /// The key is a secret and is hashed.
+    hashes: bool,
+    key_names: Vec<Vec<u8>>,
+    warnings: Vec<String>,
+    /// The settings, spelled in one way, for the digest.
+    canonical: Vec<String>,
+}
+
+fn edge(spec: &SourceSpec, sets: &[FieldSet], client_ip: ClientIp) -> Result<Checked, SpecError> {
+    const TIME_FIELD: Field = Field::named("timestamp");
+    const ID_FIELD: Field = Field::named("x-edge-request-id");
+    const HEADERS: Field = Field::named("cs-headers");
+    const COUNT: Field = Field::named("cs-headers-count");
+    const LOG_DATA: Field = Field::named("viewer-request-log-data");
+    const QUERY: Field = Field::named("cs-uri-query");
+    const STEM: Field = Field::named("cs-uri-stem");
+
+    ordered(sets.iter().map(|set| set.from), "field set")?;
+    let layouts = sets.iter().map(Layout::new).collect::<Result<Vec<_>, _>>()?;
+    let Some(last) = layouts.last() else { return Err(SpecError::Nothing { what: "fields" }) };
+    // Only the newest set can still be changed. Records of older ones without id or time become rejects, and their
+    // events are held where the key cannot be known.
+    let need = |has: bool, field: Field, why| if has { Ok(()) } else { Err(SpecError::MissingField { field: field.name(), why }) };
+    need(last.has(TIME_FIELD), TIME_FIELD, "every event needs its time")?;
+    need(last.has(ID_FIELD), ID_FIELD, "it tells a record delivered twice from two requests")?;
+
+    let mut warnings = Vec::new();
+    let mut removed = vec![b"cf_api_key".to_vec()];
+    let mut key_names = Vec::new();
+    let key = match &spec.key {
+        KeySpec::None => EdgeKey::None,
+        KeySpec::Header(name) => {
+            need(last.has(HEADERS), HEADERS, "the key is read from it")?;
+            if !last.has(COUNT) {
+                warnings.push(
+                    "`cs-headers-count` is not among the fields: whether a header list without a key was cut can only be guessed; add it".to_owned(),
+                );
+            }
+            let name = name.to_ascii_lowercase().into_bytes();
+            removed.push(name.clone());
+            key_names.push(name.clone());
+            EdgeKey::Header(name)
+        }
+        KeySpec::LogData { name, plain } => {
+            need(last.has(LOG_DATA), LOG_DATA, "the key is read from it")?;
+            key_names.push(name.to_ascii_lowercase().into_bytes());
+            EdgeKey::LogData { name: name.clone().into_bytes(), plain: *plain }
+        }
+        KeySpec::Query(name) => {
+            need(last.has(QUERY) || last.has(STEM), QUERY, "the key is read from it")?;
+            warnings.push(format!(
+                "the key is read from the query parameter `{name}`, which is only what the caller claims: anyone can spend another customer's quota"
+            ));
+            removed.push(name.to_ascii_lowercase().into_bytes());
+            key_names.push(name.to_ascii_lowercase().into_bytes());
+            EdgeKey::Query(name.clone().into_bytes())
+        }
+        KeySpec::Variable(_) => {
+            let instead = "`key = { header = … }`, `{ log_data = … }` or `{ query = … }`";
+            return Err(SpecError::KeyKind { kind: "CloudFront", key: "variable", instead });
+        }
+    };
+    let hashes = !matches!(key, EdgeKey::None | EdgeKey::LogData { plain: true, .. });
+    if hashes && spec.identifies == Identifies::Customer {
+        return Err(SpecError::HashedCustomer);
+    }
+    if let Some(pair) = layouts.windows(2).find(|pair| pair[0].columns == pair[1].columns) {
+        warnings.push(format!(
+            "two neighbouring field sets have {} fields each: near the change a record cannot be told to be of the other set",
+            pair[0].columns
+        ));
+    }
+    let canonical = layouts.iter().map(|layout| format!("{:?} {}", layout.from, layout.canonical())).collect();
+    let reading = Reading::Edge(Arc::new(EdgePlan { layouts, key, removed, client_ip }));
+    Ok(Checked { reading, hashes, key_names, warnings, canonical })
+}
+
+/// Each but the first has a `from`, and they rise.
+fn ordered(mut froms: impl Iterator<Item = Option<Micros>>, what: &'static str) -> Result<(), SpecError> {
+    let Some(mut before) = froms.next() else { return Err(SpecError::Nothing { what }) };
+    for from in froms {
+        if from.is_none() || from <= before {
+            return Err(SpecError::Unordered { what });
+        }
+        before = from;
+    }
+    Ok(())
+}
+
+fn decode_id(checked: &mut Checked, spec: &SourceSpec, client_ip: ClientIp, secret: Option<&KeySecret>) -> Digest {
+    let mut digester = Digester::default();
+    let mut part = |text: &str| {
+        digester.part(text.as_bytes());
+    };
+    part(&format!("decoder {DECODER_GENERATION}"));
+    part(match &spec.format {
+        Format::CloudFrontRealtime(_) => "cloudfront-realtime",
+        Format::ApiGateway(_) => "api-gateway",
+    });
+    checked.canonical.iter().for_each(|text| part(text));
+    part(&format!("{:?} {:?} {:?} {client_ip:?}", spec.key, spec.identifies, spec.set));
+    if let Some(secret) = secret.filter(|_| checked.hashes) {
+        part(&secret_check_value(secret));
+    }
+    digester.finish()
+}

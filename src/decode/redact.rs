@@ -1,0 +1,95 @@
+//! Takes keys out of text that is stored: parameters of a query by name, and a key that was found wherever else it stands.
+
+use super::text::form_decode;
+
+/// Shorter keys are not looked for in other fields: they would be found in half of all words.
+const SCRUB_KEY_BYTES_MIN: usize = 16;
+/// How often a parameter's name is decoded before it is compared: nobody gets past with `%2563f_api_key`.
+const NAME_DECODINGS: usize = 3;
+
+/// Appends `query` without the parameters of those (lower-case) names.
+pub(super) fn push_without(query: &[u8], names: &[Vec<u8>], scratch: &mut Vec<u8>, out: &mut Vec<u8>) {
+    let mut first = true;
+    for parameter in query.split(|&byte| byte == b'&') {
+        let name = parameter.split(|&byte| byte == b'=').next().unwrap_or_default();
+        if is_named(name, names, scratch) {
+            continue;
+        }
+        if !std::mem::replace(&mut first, false) {
+            out.push(b'&');
+        }
+        out.extend_from_slice(parameter);
+    }
+}
+
+fn is_named(name: &[u8], names: &[Vec<u8>], scratch: &mut Vec<u8>) -> bool {
+    let matches = |name: &[u8]| names.iter().any(|wanted| name.trim_ascii().eq_ignore_ascii_case(wanted));
+    if matches(name) {
+        return true;
+    }
+    scratch.clear();
+    scratch.extend_from_slice(name);
+    for _ in 0..NAME_DECODINGS {
+        if !scratch.iter().any(|byte| matches!(byte, b'%' | b'+')) {
+            break;
+        }
+        let start = scratch.len();
+        let encoded = std::mem::take(scratch);
+        scratch.reserve(start);
+        form_decode(&encoded, scratch);
+        if matches(scratch) {
+            return true;
+        }
+    }
+    false
+}
+
+/// `text` with `key` replaced, where it stands in it and is long enough to be no accident.
+pub(super) fn scrubbed(text: &[u8], key: &[u8], replacement: &[u8]) -> Option<Vec<u8>> {
+    if key.len() < SCRUB_KEY_BYTES_MIN {
+        return None;
+    }
+    let finder = memchr::memmem::Finder::new(key);
+    let mut at = finder.find(text)?;
+    let (mut out, mut rest) = (Vec::with_capacity(text.len()), text);
+    loop {
+        out.extend_from_slice(&rest[..at]);
+        out.extend_from_slice(replacement);
+        rest = &rest[at + key.len()..];
+        match finder.find(rest) {
+            Some(next) => at = next,
+            None => break,
+        }
+    }
+    out.extend_from_slice(rest);
+    Some(out)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn without(query: &str) -> String {
+        let (mut scratch, mut out) = (Vec::new(), Vec::new());
+        push_without(query.as_bytes(), &[b"cf_api_key".to_vec(), b"x-api-key".to_vec()], &mut scratch, &mut out);
+        String::from_utf8(out).unwrap()
+    }
+
+    #[test]
+    fn named_parameters_go_however_they_are_spelled() {
+        assert_eq!(without("a=1&cf_api_key=S&b=2"), "a=1&b=2");
+        assert_eq!(without("CF_API_KEY=S"), "");
+        assert_eq!(without("cf%5Fapi%5fkey=S&x"), "x");
+        assert_eq!(without("cf%255Fapi_key=S&x=%20"), "x=%20");
+        assert_eq!(without("X-Api-Key=S&=&y"), "=&y");
+        assert_eq!(without("my_cf_api_key=1"), "my_cf_api_key=1");
+    }
+
+    #[test]
+    fn a_long_key_is_found_anywhere() {
+        let key = b"TESTKEY0TESTKEY1";
+        assert_eq!(scrubbed(b"/a/TESTKEY0TESTKEY1/TESTKEY0TESTKEY1", key, b"#").unwrap(), b"/a/#/#");
+        assert_eq!(scrubbed(b"/a", key, b"#"), None);
+        assert_eq!(scrubbed(b"K1/K1", b"K1", b"#"), None);
+    }
+}

@@ -1,0 +1,207 @@
+//! Bytes of log fields to text and numbers: percent-decoding, decimals without floats, the two ways API Gateway and
+//! CloudFront write times. Text that is stored never holds control characters: they stay or become `%XX`.
+
+use crate::base::{Micros, UtcDay};
+
+const HEX: &[u8; 16] = b"0123456789ABCDEF";
+/// First event time believed, 2000-01-01: anything earlier is damage, not a request.
+const TIME_MIN: i64 = 946_684_800_000_000;
+/// First event time no longer believed, 2100-01-01.
+const TIME_END: i64 = 4_102_444_800_000_000;
+
+fn hex_value(byte: u8) -> Option<u8> {
+    match byte {
+        b'0'..=b'9' => Some(byte - b'0'),
+        b'a'..=b'f' => Some(byte - b'a' + 10),
+        b'A'..=b'F' => Some(byte - b'A' + 10),
+        _ => None,
+    }
+}
+
+/// The byte that a `%XX` at the start of `bytes` stands for.
+pub(super) fn escaped_byte(bytes: &[u8]) -> Option<u8> {
+    match bytes {
+        [b'%', high, low, ..] => Some(hex_value(*high)? << 4 | hex_value(*low)?),
+        _ => None,
+    }
+}
+
+/// Whether a byte may not be stored as it is.
+pub(super) fn is_control(byte: u8) -> bool {
+    byte < 0x20 || byte == 0x7f
+}
+
+/// Percent-decodes exactly once, byte for byte. A `%` that starts no `%XX` (logs are cut at 800 bytes) stays as it is.
+pub(super) fn percent_decode(raw: &[u8], out: &mut Vec<u8>) {
+    let mut rest = raw;
+    while let Some(at) = memchr::memchr(b'%', rest) {
+        out.extend_from_slice(&rest[..at]);
+        match escaped_byte(&rest[at..]) {
+            Some(byte) => {
+                out.push(byte);
+                rest = &rest[at + 3..];
+            }
+            None => {
+                out.push(b'%');
+                rest = &rest[at + 1..];
+            }
+        }
+    }
+    out.extend_from_slice(rest);
+}
+
+/// Decodes one name or value of a query as forms do: `+` is a space, then percent-decoding.
+pub(super) fn form_decode(raw: &[u8], out: &mut Vec<u8>) {
+    let start = out.len();
+    percent_decode(raw, out);
+    // `%2B` must stay a plus: only then is the raw text free of escapes and the plain replacement right.
+    if memchr::memchr(b'+', raw).is_some() {
+        out.truncate(start);
+        for part in raw.split_inclusive(|&byte| byte == b'+') {
+            let (text, plus) = part.strip_suffix(b"+").map_or((part, false), |text| (text, true));
+            percent_decode(text, out);
+            if plus {
+                out.push(b' ');
+            }
+        }
+    }
+}
+
+/// Appends `bytes` to `out` with control characters as `%XX` and invalid UTF-8 as U+FFFD.
+pub(super) fn push_clean(bytes: &[u8], out: &mut String) {
+    for chunk in bytes.utf8_chunks() {
+        let mut rest = chunk.valid();
+        while let Some(at) = rest.bytes().position(is_control) {
+            let byte = rest.as_bytes()[at];
+            out.push_str(&rest[..at]);
+            out.extend(['%', HEX[usize::from(byte >> 4)] as char, HEX[usize::from(byte & 15)] as char]);
+            rest = &rest[at + 1..];
+        }
+        out.push_str(rest);
+        if !chunk.invalid().is_empty() {
+            out.push('\u{fffd}');
+        }
+    }
+}
+
+/// A whole number without sign.
+pub(super) fn integer(raw: &[u8]) -> Option<i64> {
+    decimal(raw, 0)
+}
+
+/// A decimal number without sign times 10^`places`; digits beyond those places are cut off.
+pub(super) fn decimal(raw: &[u8], places: u32) -> Option<i64> {
+    let (whole, fraction) = match memchr::memchr(b'.', raw) {
+        Some(_) if places == 0 => return None,
+        Some(at) => (&raw[..at], &raw[at + 1..]),
+        None => (raw, &b""[..]),
+    };
+    if whole.is_empty() || fraction.len() > 18 || !fraction.iter().all(u8::is_ascii_digit) {
+        return None;
+    }
+    let digit = |value: i64, byte: u8| value.checked_mul(10)?.checked_add(i64::from(byte - b'0'));
+    let mut value = 0_i64;
+    for &byte in whole {
+        if !byte.is_ascii_digit() {
+            return None;
+        }
+        value = digit(value, byte)?;
+    }
+    for place in 0..places as usize {
+        value = digit(value, fraction.get(place).copied().unwrap_or(b'0'))?;
+    }
+    Some(value)
+}
+
+fn believed(micros: i64) -> Option<Micros> {
+    (TIME_MIN..TIME_END).contains(&micros).then_some(Micros(micros))
+}
+
+/// CloudFront's `1759687234.191`: seconds since the epoch.
+pub(super) fn epoch_seconds(raw: &[u8]) -> Option<Micros> {
+    believed(decimal(raw, 6)?)
+}
+
+/// API Gateway's `requestTimeEpoch`: milliseconds since the epoch.
+pub(super) fn epoch_millis(raw: &[u8]) -> Option<Micros> {
+    believed(integer(raw)?.checked_mul(1000)?)
+}
+
+/// API Gateway's `requestTime`: `09/Jun/2023:12:54:08 +0000`.
+pub(super) fn clf_time(raw: &[u8]) -> Option<Micros> {
+    const MONTHS: &[u8; 36] = b"JanFebMarAprMayJunJulAugSepOctNovDec";
+    let [d1, d2, b'/', m1, m2, m3, b'/', y1, y2, y3, y4, b':', h1, h2, b':', n1, n2, b':', s1, s2, b' ', sign, z1, z2, z3, z4] =
+        *raw
+    else {
+        return None;
+    };
+    let month = MONTHS.chunks_exact(3).position(|month| *month == [m1, m2, m3])? as u32 + 1;
+    let year = i32::try_from(integer(&[y1, y2, y3, y4])?).ok()?;
+    let day = UtcDay::from_ymd(year, month, u32::try_from(integer(&[d1, d2])?).ok()?)?;
+    let within = |digits: [u8; 2], end: i64| integer(&digits).filter(|value| *value < end);
+    // 60 is a leap second; it counts into the next minute, as in POSIX time.
+    let seconds = (within([h1, h2], 24)? * 60 + within([n1, n2], 60)?) * 60 + within([s1, s2], 61)?;
+    let zone = (within([z1, z2], 24)? * 60 + within([z3, z4], 60)?) * 60;
+    let zone = match sign {
+        b'+' => zone,
+        b'-' => -zone,
+        _ => return None,
+    };
+    believed(day.start().0 + (seconds - zone) * 1_000_000)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn decoded(raw: &str) -> String {
+        let mut out = Vec::new();
+        percent_decode(raw.as_bytes(), &mut out);
+        String::from_utf8(out).unwrap()
+    }
+
+    #[test]
+    fn percent_decoding_happens_once_and_tolerates_a_cut() {
+        assert_eq!(decoded("q=a%2520b%2B+"), "q=a%20b++");
+        assert_eq!(decoded("v1;k=x%"), "v1;k=x%");
+        assert_eq!(decoded("v1;k=x%4"), "v1;k=x%4");
+        assert_eq!(decoded("%zz%41"), "%zzA");
+    }
+
+    #[test]
+    fn form_decoding_keeps_an_escaped_plus() {
+        let mut out = Vec::new();
+        form_decode(b"a+b%2Bc%20", &mut out);
+        assert_eq!(out, b"a b+c ");
+    }
+
+    #[test]
+    fn stored_text_has_no_control_characters_and_is_utf8() {
+        let mut out = String::new();
+        push_clean(b"a\nb\x1b[31m\x7f\xff\xc3\xa9", &mut out);
+        assert_eq!(out, "a%0Ab%1B[31m%7F\u{fffd}\u{e9}");
+    }
+
+    #[test]
+    fn decimals_are_exact() {
+        assert_eq!(epoch_seconds(b"1759687234.191"), Some(Micros(1_759_687_234_191_000)));
+        assert_eq!(epoch_seconds(b"1759687234"), Some(Micros(1_759_687_234_000_000)));
+        assert_eq!(decimal(b"0.253", 3), Some(253));
+        assert_eq!(decimal(b"0.2539", 3), Some(253));
+        assert_eq!(integer(b"000"), Some(0));
+        for wrong in ["", ".5", "-1", "1e3", "1.x", "12345678901234567890", " 1"] {
+            assert_eq!(decimal(wrong.as_bytes(), 3), None, "{wrong}");
+        }
+        assert_eq!(epoch_seconds(b"12.000"), None, "1970 is no time of a request");
+    }
+
+    #[test]
+    fn request_times_of_both_spellings_agree() {
+        assert_eq!(clf_time(b"09/Jun/2023:12:54:08 +0000"), Some("2023-06-09T12:54:08Z".parse().unwrap()));
+        assert_eq!(clf_time(b"10/Jun/2023:00:54:08 +0200"), Some("2023-06-09T22:54:08Z".parse().unwrap()));
+        assert_eq!(epoch_millis(b"1678451388661"), Some("2023-03-10T12:29:48.661Z".parse().unwrap()));
+        for wrong in ["31/Jun/2023:12:54:08 +0000", "09/jun/2023:12:54:08 +0000", "09/Jun/2023:24:00:00 +0000", "-"] {
+            assert_eq!(clf_time(wrong.as_bytes()), None, "{wrong}");
+        }
+    }
+}
