@@ -6,7 +6,9 @@ mod commit;
 mod delta;
 mod error;
 mod files;
+mod identity;
 mod layout;
+mod merge;
 mod meta;
 mod parquet;
 mod read;
@@ -15,6 +17,7 @@ mod slot;
 mod sort;
 mod staged;
 mod stats;
+mod unite;
 
 use std::fmt;
 use std::sync::Arc;
@@ -31,6 +34,7 @@ pub use meta::FORMAT;
 pub use receipt::{ObjectVersion, Receipt, ReceiptId, StagedHour};
 pub use slot::{FileName, FileSlot};
 pub use staged::StageWriter;
+pub use unite::{SPLIT_MAX, StagedInput, Unit, UniteRules, United, unite};
 
 /// A lake, opened; cheap to clone.
 #[derive(Clone)]

@@ -19,6 +19,10 @@ use super::stats::FileStats;
 use crate::base::{Digest, Digester};
 use crate::schema::Table;
 
+/// Rows of a page in a table's file: the unit of skipping within a sorted row group, about eight per row group and column.
+const PAGE_ROWS: usize = 16_384;
+/// Rows of a page in a staged file, which is never skipped in: a merge holds one page per column of every run.
+const STAGED_PAGE_ROWS: usize = 4_096;
 /// Most rows of one row group. Large enough that headers and dictionaries weigh nothing and a reader's request is worth
 /// its latency; small enough that a writer buffers, and a merge holds per input, some ten MiB.
 const GROUP_ROWS_MAX: usize = 131_072;
@@ -47,10 +51,19 @@ pub(crate) struct EncodedFile {
 }
 
 impl FileWriter {
-    /// A writer of rows in the table's file schema.
+    /// A writer of a table's file, of rows in its file schema.
     pub(crate) fn new(table: Table) -> Result<Self, LakeError> {
+        Self::with_pages(table, PAGE_ROWS)
+    }
+
+    /// A writer of a staged file, of rows in the table's file schema.
+    pub(crate) fn staged(table: Table) -> Result<Self, LakeError> {
+        Self::with_pages(table, STAGED_PAGE_ROWS)
+    }
+
+    fn with_pages(table: Table, page_rows: usize) -> Result<Self, LakeError> {
         let options = ArrowWriterOptions::new()
-            .with_properties(properties(table))
+            .with_properties(properties(table, page_rows))
             // The Arrow schema would be stored beside Parquet's own: bytes that change with arrow's version, and a
             // type (Utf8View) that is ours to choose when reading.
             .with_skip_arrow_metadata(true);
@@ -79,7 +92,7 @@ impl FileWriter {
     }
 }
 
-fn properties(table: Table) -> WriterProperties {
+fn properties(table: Table, page_rows: usize) -> WriterProperties {
     let schema = table.file_schema();
     let sorted_by = sort::order(table).iter().filter_map(|by| {
         Some(SortingColumn {
@@ -100,9 +113,9 @@ fn properties(table: Table) -> WriterProperties {
         .set_max_row_group_row_count(Some(GROUP_ROWS_MAX))
         // Bytes would close a row group at a point that depends on the encoder's estimate.
         .set_max_row_group_bytes(None)
-        // Pages are the unit of skipping within a sorted row group: about eight per row group and column.
+        // Rows decide where a page ends; the bytes only bound pages of long text.
+        .set_data_page_row_count_limit(page_rows)
         .set_data_page_size_limit(1 << 20)
-        .set_data_page_row_count_limit(16_384)
         .set_write_batch_size(1_024)
         // A dictionary past a MiB no longer pays: values of such a column hardly repeat.
         .set_dictionary_enabled(true)

@@ -92,7 +92,7 @@ impl StageWriter {
                     return Err(LakeError::TooManyHours { object: self.object.key.clone(), hours_max: self.hours_max });
                 }
                 std::collections::btree_map::Entry::Vacant(entry) => {
-                    let writer = FileWriter::new(self.table)?;
+                    let writer = FileWriter::staged(self.table)?;
                     entry.insert(Hour { writer, rows: 0, buffer: Vec::new(), buffered: 0 })
                 }
             };
@@ -127,7 +127,7 @@ impl StageWriter {
         self.rejected += batch.num_rows() as u64;
         let writer = match &mut self.rejects {
             Some(writer) => writer,
-            None => self.rejects.insert(FileWriter::new(Table::Rejects)?),
+            None => self.rejects.insert(FileWriter::staged(Table::Rejects)?),
         };
         writer.write(&batch)
     }

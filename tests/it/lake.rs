@@ -3,11 +3,15 @@
 use std::sync::Arc;
 
 use arrow::array::{
-    ArrayRef, BooleanArray, Int16Array, Int64Array, RecordBatch, StringViewArray, TimestampMicrosecondArray,
+    ArrayRef, AsArray, BooleanArray, Int16Array, Int64Array, RecordBatch, StringViewArray, TimestampMicrosecondArray,
     new_null_array,
 };
+use arrow::datatypes::Int64Type;
 use meterlake::base::{Digest, Micros, UtcHour};
-use meterlake::lake::{FileSlot, Lake, LakeError, LakeErrorKind, ObjectVersion, Receipt, Replacement};
+use meterlake::lake::{
+    FileSlot, Lake, LakeError, LakeErrorKind, LakeTable, ObjectVersion, Receipt, Replacement, StagedInput, Unit,
+    UniteRules, United, unite,
+};
 use meterlake::schema::Table;
 use object_store::local::LocalFileSystem;
 use object_store::memory::InMemory;
@@ -67,6 +71,12 @@ on_every_store! {
     every_table_can_be_made_committed_and_read
     the_second_of_two_commits_from_one_snapshot_conflicts
     equal_content_commits_nothing
+    a_union_keeps_each_record_once
+    one_unforgeable_id_with_two_contents_is_a_conflict
+    a_missing_staged_file_is_told_apart
+    withdrawn_objects_leave_their_units
+    parts_of_a_unit_make_up_the_whole
+    many_runs_merge_like_one
 }
 
 fn hour(text: &str) -> UtcHour {
@@ -187,7 +197,7 @@ async fn staging_ends_with_a_receipt(place: Place) {
     assert_eq!((receipt.records, receipt.staged, receipt.rejects, receipt.control), (3, 3, 0, 0));
     assert_eq!(receipt.event_time_min, Some(Micros(h5.start().0 + 60_000_000)));
     assert_eq!(receipt.hours.iter().map(|h| (h.hour, h.rows)).collect::<Vec<_>>(), [(h5, 2), (h6, 1)]);
-    assert_eq!(lake.receipts().await.unwrap(), [receipt.clone()]);
+    assert_eq!(lake.receipts().await.unwrap(), std::slice::from_ref(&receipt));
     assert_eq!(lake.receipt(&receipt.id()).await.unwrap(), Some(receipt.clone()));
     lake.delete_receipts(&[receipt.id(), receipt.id()]).await.unwrap();
     assert!(lake.receipts().await.unwrap().is_empty());
@@ -230,7 +240,7 @@ async fn every_table_can_be_made_committed_and_read(place: Place) {
     }
 }
 
-async fn one_row(lake: &Lake, at: &meterlake::lake::LakeTable, id: &str) -> Vec<Replacement> {
+async fn one_row(lake: &Lake, at: &LakeTable, id: &str) -> Vec<Replacement> {
     let unit = hour("2026-10-01T05");
     let slot = FileSlot::unit("origin", unit, 0);
     let new = lake.write_file(at, slot.clone(), vec![batch(&[row("k", unit, 1, id, 1)])]).await.unwrap();
@@ -270,4 +280,163 @@ async fn equal_content_commits_nothing(place: Place) {
     assert!(!again.changed());
     assert_eq!(lake.table(TABLE).await.unwrap().version(), first.table.version());
     assert_eq!(lake.table(TABLE).await.unwrap().files(), first.table.files());
+}
+
+fn inputs(receipts: &[Receipt], hour: UtcHour) -> Vec<StagedInput> {
+    let inputs = receipts.iter().flat_map(|receipt| {
+        let hours = receipt.hours.iter().filter(|h| h.hour == hour);
+        hours.map(|h| StagedInput { path: h.path.clone(), object: receipt.object.key.clone(), rows: h.rows })
+    });
+    inputs.collect()
+}
+
+fn unit() -> Unit {
+    Unit { source: "origin".to_owned(), hour: hour("2026-10-01T05"), part: 0, split: 1 }
+}
+
+/// Unites all that waits for the unit and commits it.
+async fn build(lake: &Lake, unit: &Unit, receipts: &[Receipt], rules: &UniteRules) -> Result<United, LakeError> {
+    let at = lake.table(TABLE).await?;
+    let united = unite(&at, unit, &inputs(receipts, unit.hour), rules).await?;
+    at.commit(vec![Replacement { slot: unit.slot(), new: united.new.clone() }], "build").await?;
+    Ok(united)
+}
+
+/// What the unit holds: key, request id, fingerprint, conflict, object, position.
+async fn held(lake: &Lake, unit: &Unit) -> Vec<(String, String, i64, bool, String, i64)> {
+    let at = lake.table(TABLE).await.unwrap();
+    let Some(file) = at.current(&unit.slot()) else { return Vec::new() };
+    let columns = ["key_ref", "request_id", "fingerprint", "conflict", "source_object", "source_position"];
+    let mut rows = Vec::new();
+    for batch in lake.read_file(TABLE, file, Some(&columns)).await.unwrap() {
+        let text = |i: usize| batch.column(i).as_string_view().clone();
+        let number = |i: usize| batch.column(i).as_primitive::<Int64Type>().clone();
+        for row in 0..batch.num_rows() {
+            let conflict = batch.column(3).as_boolean().value(row);
+            rows.push((
+                text(0).value(row).to_owned(),
+                text(1).value(row).to_owned(),
+                number(2).value(row),
+                conflict,
+                text(4).value(row).to_owned(),
+                number(5).value(row),
+            ));
+        }
+    }
+    rows
+}
+
+fn shown(rows: &[(String, String, i64, bool, String, i64)]) -> Vec<String> {
+    let line = |(key, id, fingerprint, conflict, object, position): &(String, String, i64, bool, String, i64)| {
+        format!("{key} {id} {fingerprint}{} {object}:{position}", if *conflict { " conflict" } else { "" })
+    };
+    rows.iter().map(line).collect()
+}
+
+async fn a_union_keeps_each_record_once(place: Place) {
+    let lake = place.open().await;
+    let at = unit().hour;
+    let (a, b, c) = (row("k2", at, 3, "a", 1), row("k1", at, 9, "b", 2), row("k1", at, 4, "c", 3));
+    let two = stage(&lake, "two", &[b.clone(), a.clone(), b.clone()]).await;
+    let united = build(&lake, &unit(), std::slice::from_ref(&two), &UniteRules::default()).await.unwrap();
+    assert_eq!((united.rows_in, united.rows_out, united.duplicates, united.conflicts), (3, 2, 1, 0));
+    assert_eq!(shown(&held(&lake, &unit()).await), ["k1 b 2 two:0", "k2 a 1 two:1"]);
+    // The other object delivers one of them too, and comes first by name; its record of it is kept.
+    let one = stage(&lake, "one", &[a, c]).await;
+    let united = build(&lake, &unit(), std::slice::from_ref(&one), &UniteRules::default()).await.unwrap();
+    assert_eq!((united.rows_in, united.rows_out, united.duplicates), (4, 3, 1));
+    let all = ["k1 c 3 one:1", "k1 b 2 two:0", "k2 a 1 one:0"];
+    assert_eq!(shown(&held(&lake, &unit()).await), all);
+    // Again, and both at once from the beginning: the same file, and so no commit.
+    let before = lake.table(TABLE).await.unwrap();
+    let again = [two.clone(), one.clone()];
+    build(&lake, &unit(), &again, &UniteRules::default()).await.unwrap();
+    let anew = UniteRules { rebuild: true, ..UniteRules::default() };
+    build(&lake, &unit(), &[one, two], &anew).await.unwrap();
+    let after = lake.table(TABLE).await.unwrap();
+    assert_eq!((after.version(), after.files()), (before.version(), before.files()));
+}
+
+async fn one_unforgeable_id_with_two_contents_is_a_conflict(place: Place) {
+    let lake = place.open().await;
+    let at = unit().hour;
+    let rows = [row("k", at, 1, "a", 30), row("k", at, 1, "a", -5), row("k", at, 1, "a", 7), row("k", at, 2, "b", 1)];
+    let receipt = [stage(&lake, "one", &rows).await];
+    let rules = UniteRules { unforgeable: true, ..UniteRules::default() };
+    let united = build(&lake, &unit(), &receipt, &rules).await.unwrap();
+    assert_eq!((united.rows_out, united.duplicates, united.conflicts), (4, 0, 2));
+    let held_rows = ["k a -5 one:1", "k a 7 conflict one:2", "k a 30 conflict one:0", "k b 1 one:3"];
+    assert_eq!(shown(&held(&lake, &unit()).await), held_rows);
+    // A lesser fingerprint that comes later takes the id over; ids that callers choose are never in conflict.
+    let late = [stage(&lake, "two", &[row("k", at, 1, "a", -6)]).await];
+    let united = build(&lake, &unit(), &late, &rules).await.unwrap();
+    assert_eq!((united.rows_out, united.conflicts), (5, 3));
+    assert_eq!(shown(&held(&lake, &unit()).await)[..2], ["k a -6 two:0", "k a -5 conflict one:1"]);
+    let united = build(&lake, &unit(), &[], &UniteRules::default()).await.unwrap();
+    assert_eq!((united.rows_out, united.conflicts), (5, 0));
+}
+
+async fn a_missing_staged_file_is_told_apart(place: Place) {
+    let lake = place.open().await;
+    let receipts = [stage(&lake, "one", &[row("k", unit().hour, 1, "a", 1)]).await];
+    let path = Path::from(receipts[0].hours[0].path.as_str());
+    lake.store().delete(&path).await.unwrap();
+    let error = build(&lake, &unit(), &receipts, &UniteRules::default()).await.unwrap_err();
+    assert!(matches!(&error, LakeError::StagedMissing { object, .. } if object == "one"), "{error}");
+    assert_eq!(error.kind(), LakeErrorKind::StagedMissing);
+}
+
+async fn withdrawn_objects_leave_their_units(place: Place) {
+    let lake = place.open().await;
+    let at = unit().hour;
+    let one = stage(&lake, "one", &[row("k", at, 1, "a", 1), row("k", at, 2, "b", 2)]).await;
+    let two = stage(&lake, "two", &[row("k", at, 2, "b", 2), row("k", at, 3, "c", 3)]).await;
+    build(&lake, &unit(), &[one, two.clone()], &UniteRules::default()).await.unwrap();
+    let rules = UniteRules { drop: ["one".to_owned()].into(), ..UniteRules::default() };
+    let united = build(&lake, &unit(), &[two], &rules).await.unwrap();
+    assert_eq!((united.rows_in, united.rows_out, united.dropped), (3, 2, 2));
+    assert_eq!(shown(&held(&lake, &unit()).await), ["k b 2 two:0", "k c 3 two:1"]);
+    let rules = UniteRules { drop: ["two".to_owned()].into(), ..UniteRules::default() };
+    assert_eq!(build(&lake, &unit(), &[], &rules).await.unwrap().new, None);
+    assert!(held(&lake, &unit()).await.is_empty());
+    assert!(lake.table(TABLE).await.unwrap().files().is_empty());
+}
+
+async fn parts_of_a_unit_make_up_the_whole(place: Place) {
+    let lake = place.open().await;
+    let ids: Vec<String> = (0..200).map(|n| format!("r{n}")).collect();
+    let rows: Vec<Row> = (0..).zip(&ids).map(|(n, id)| row("k", unit().hour, n % 60, id, n)).collect();
+    let receipts = [stage(&lake, "one", &rows).await, stage(&lake, "two", &rows).await];
+    let (mut events, mut duplicates) = (0, 0);
+    for part in 0..4 {
+        let part = Unit { part, split: 4, ..unit() };
+        let united = build(&lake, &part, &receipts, &UniteRules::default()).await.unwrap();
+        assert!((20..80).contains(&united.rows_out), "{} of 200 in one of four parts", united.rows_out);
+        events += united.rows_out;
+        duplicates += united.duplicates;
+    }
+    assert_eq!((events, duplicates), (200, 200));
+    let error = build(&lake, &Unit { part: 1, split: 2, ..unit() }, &receipts, &UniteRules::default()).await;
+    assert!(matches!(error, Err(LakeError::Corrupt { .. })), "a split that changes is refused");
+}
+
+async fn many_runs_merge_like_one(place: Place) {
+    let lake = place.open().await;
+    let ids: Vec<String> = (0..300).map(|n| format!("r{n}")).collect();
+    let rows: Vec<Row> = (0..).zip(&ids).map(|(n, id)| row("k", unit().hour, (n * 7) % 60, id, n)).collect();
+    let mut apart = Vec::new();
+    for (n, row) in rows.iter().enumerate() {
+        apart.push(stage(&lake, &format!("{n:03}"), std::slice::from_ref(row)).await);
+    }
+    build(&lake, &unit(), &apart, &UniteRules::default()).await.unwrap();
+    let many = held(&lake, &unit()).await;
+    assert_eq!(many.len(), 300);
+    let together = [stage(&lake, "together", &rows).await];
+    let anew = UniteRules { rebuild: true, ..UniteRules::default() };
+    build(&lake, &unit(), &together, &anew).await.unwrap();
+    let one = held(&lake, &unit()).await;
+    let events = |rows: &[(String, String, i64, bool, String, i64)]| -> Vec<(String, i64)> {
+        rows.iter().map(|row| (row.1.clone(), row.2)).collect()
+    };
+    assert_eq!(events(&many), events(&one));
 }
