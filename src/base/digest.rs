@@ -2,6 +2,7 @@
 //! Each part is preceded by its length, so that two lists of parts never give one digest by running together.
 
 use std::fmt;
+use std::str::FromStr;
 
 use sha2::{Digest as _, Sha256};
 
@@ -52,6 +53,23 @@ impl fmt::Display for Digest {
     }
 }
 
+/// Text that is not 32 lower-case hex digits.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("`{0}` is not a digest of 32 lower-case hex digits")]
+pub struct ParseDigestError(String);
+
+impl FromStr for Digest {
+    type Err = ParseDigestError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let is_digit = |b: u8| b.is_ascii_digit() || (b'a'..=b'f').contains(&b);
+        match u128::from_str_radix(text, 16) {
+            Ok(value) if text.len() == 32 && text.bytes().all(is_digit) => Ok(Self(value.to_be_bytes())),
+            _ => Err(ParseDigestError(text.to_owned())),
+        }
+    }
+}
+
 impl fmt::Debug for Digest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Display::fmt(self, f)
@@ -66,5 +84,14 @@ mod tests {
     fn parts_do_not_run_together() {
         assert_ne!(Digest::of(["ab", "c"]), Digest::of(["a", "bc"]));
         assert_eq!(Digest::of(["a"]).to_string().len(), 32);
+    }
+
+    #[test]
+    fn text_round_trips() {
+        let digest = Digest::of(["a"]);
+        assert_eq!(digest.to_string().parse(), Ok(digest));
+        for text in ["", "00", "+0000000000000000000000000000000", "A0000000000000000000000000000000"] {
+            assert!(text.parse::<Digest>().is_err(), "{text}");
+        }
     }
 }

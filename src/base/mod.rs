@@ -1,12 +1,15 @@
-//! The small words everything else is made of: instants, days and hours, half-open ranges, exact money and digests.
-//! Nothing here does I/O, reads a clock or knows a table.
+//! The small words everything else is made of: instants, days and hours, half-open ranges, exact money, digests and
+//! problems in files with their place. Nothing here does I/O, reads a clock or knows a table.
 
 pub mod digest;
+pub mod document;
 pub mod money;
+pub mod problem;
 pub mod range;
 pub mod time;
 
 pub use digest::{Digest, Digester};
 pub use money::Nanos;
+pub use problem::{Problem, Problems};
 pub use range::HalfOpen;
 pub use time::{Micros, UtcDay, UtcHour};

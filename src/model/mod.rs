@@ -1,1 +1,5 @@
 //! x
+
+mod meter;
+
+pub use meter::{Meter, MeterError, MeterValue};

@@ -1,0 +1,238 @@
+//! The configuration as tables, for joins: customers, keys as each source shows them, prices with one row per tier, and
+//! the dimension values prices ask for. Equal configurations give equal rows in equal order.
+
+use std::sync::Arc;
+
+use arrow::array::{
+    ArrayRef, Decimal128Builder, Int32Builder, Int64Builder, RecordBatch, StringViewBuilder, TimestampMicrosecondBuilder,
+};
+use arrow::error::ArrowError;
+
+use crate::base::{HalfOpen, Micros};
+use crate::decode::{Identifies, KeySpec, SourceSpec};
+use crate::schema::Table;
+
+use super::Billing;
+
+/// The configuration tables of a build.
+#[derive(Clone, PartialEq, Debug)]
+pub struct ConfigTables {
+    /// [`Table::Customers`].
+    pub customers: RecordBatch,
+    /// [`Table::ApiKeys`].
+    pub api_keys: RecordBatch,
+    /// [`Table::Prices`].
+    pub prices: RecordBatch,
+    /// [`Table::PriceMatches`].
+    pub price_matches: RecordBatch,
+}
+
+impl ConfigTables {
+    /// Tables without rows: no billing is configured.
+    pub fn empty() -> Self {
+        let none = |table: Table| RecordBatch::new_empty(table.schema());
+        Self {
+            customers: none(Table::Customers),
+            api_keys: none(Table::ApiKeys),
+            prices: none(Table::Prices),
+            price_matches: none(Table::PriceMatches),
+        }
+    }
+
+    pub(super) fn of<'s>(
+        billing: &Billing,
+        sources: impl IntoIterator<Item = &'s SourceSpec>,
+    ) -> Result<Self, ArrowError> {
+        Ok(Self {
+            customers: customers(billing)?,
+            api_keys: api_keys(billing, sources)?,
+            prices: prices(billing)?,
+            price_matches: price_matches(billing)?,
+        })
+    }
+}
+
+/// How the events of a source carry the key.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum KeyForm {
+    Nothing,
+    Id,
+    Fingerprint,
+    Customer,
+}
+
+impl KeyForm {
+    fn of(source: &SourceSpec) -> Self {
+        match (&source.key, source.identifies) {
+            (KeySpec::None, _) => Self::Nothing,
+            (_, Identifies::Customer) => Self::Customer,
+            (key, Identifies::Key) if is_hashed(key) => Self::Fingerprint,
+            (_, Identifies::Key) => Self::Id,
+        }
+    }
+}
+
+/// Whether the value is a secret, of which only the keyed hash is stored.
+pub fn is_hashed(key: &KeySpec) -> bool {
+    match key {
+        KeySpec::None => false,
+        KeySpec::Header(_) | KeySpec::Query(_) => true,
+        KeySpec::LogData { plain, .. } => !plain,
+        KeySpec::Variable(name) => name == "$context.identity.apiKey",
+    }
+}
+
+fn customers(billing: &Billing) -> Result<RecordBatch, ArrowError> {
+    let rows = || billing.customers.rows().iter();
+    batch(
+        Table::Customers,
+        vec![
+            text(rows().map(|row| Some(&*row.customer_id))),
+            text(rows().map(|row| row.name.as_deref())),
+            text(rows().map(|row| row.plan.as_deref())),
+            from(rows().map(|row| row.valid)),
+            to(rows().map(|row| row.valid)),
+        ],
+    )
+}
+
+fn api_keys<'s>(
+    billing: &Billing,
+    sources: impl IntoIterator<Item = &'s SourceSpec>,
+) -> Result<RecordBatch, ArrowError> {
+    type Row<'r> = (&'r str, &'r str, &'r str, Option<&'r str>, HalfOpen<Micros>);
+    let mut rows: Vec<Row<'_>> = Vec::new();
+    for source in sources {
+        let form = KeyForm::of(source);
+        match form {
+            KeyForm::Nothing => {}
+            KeyForm::Customer => rows
+                .extend(billing.customers.lifetimes().into_iter().map(|(id, valid)| (&*source.name, id, id, None, valid))),
+            KeyForm::Id | KeyForm::Fingerprint => rows.extend(billing.keys.rows().iter().filter_map(|key| {
+                let reference = if form == KeyForm::Id { &key.api_key_id } else { &key.key_fingerprint };
+                let owner = &*key.customer_id;
+                reference.as_deref().map(|reference| (&*source.name, reference, owner, key.label.as_deref(), key.valid))
+            })),
+        }
+    }
+    // No two rows of one source and reference share an instant, so this order is whole.
+    rows.sort_by_key(|(source, reference, .., valid)| (*source, *reference, valid.from));
+    batch(
+        Table::ApiKeys,
+        vec![
+            text(rows.iter().map(|row| Some(row.0))),
+            text(rows.iter().map(|row| Some(row.1))),
+            text(rows.iter().map(|row| Some(row.2))),
+            text(rows.iter().map(|row| row.3)),
+            from(rows.iter().map(|row| row.4)),
+            to(rows.iter().map(|row| row.4)),
+        ],
+    )
+}
+
+fn prices(billing: &Billing) -> Result<RecordBatch, ArrowError> {
+    let mut rows = Vec::new();
+    for plan in billing.plans_by_id() {
+        for (price, position) in plan.prices.iter().zip(1_i32..) {
+            for (tier, number) in price.tiers.iter().zip(1_i32..) {
+                rows.push((&*plan.id, position, price, number, tier));
+            }
+        }
+    }
+    let matched = |columns: usize| i32::try_from(columns).map_err(|e| ArrowError::InvalidArgumentError(e.to_string()));
+    let price_of = |nanos: i128| i64::try_from(nanos).map(i128::from);
+    let unit_prices = rows
+        .iter()
+        .map(|row| price_of(row.4.unit_price.0))
+        .collect::<Result<Vec<_>, _>>()
+        .map_err(|e| ArrowError::InvalidArgumentError(e.to_string()))?;
+    batch(
+        Table::Prices,
+        vec![
+            text(rows.iter().map(|row| Some(row.0))),
+            text(rows.iter().map(|_| Some(&*billing.currency))),
+            text(rows.iter().map(|row| Some(&*row.2.id))),
+            int(rows.iter().map(|row| row.1)),
+            text(rows.iter().map(|row| Some(&*row.2.meter))),
+            text(rows.iter().map(|row| Some(row.2.model.name()))),
+            int(rows.iter().map(|row| matched(row.2.matches.len())).collect::<Result<Vec<_>, _>>()?),
+            from(rows.iter().map(|row| row.2.valid)),
+            to(rows.iter().map(|row| row.2.valid)),
+            int(rows.iter().map(|row| row.3)),
+            bigint(rows.iter().map(|row| Some(row.4.from))),
+            bigint(rows.iter().map(|row| row.4.up_to)),
+            unit_price(unit_prices)?,
+        ],
+    )
+}
+
+fn price_matches(billing: &Billing) -> Result<RecordBatch, ArrowError> {
+    let mut rows = Vec::new();
+    for plan in billing.plans_by_id() {
+        for price in &plan.prices {
+            for wish in &price.matches {
+                rows.extend(wish.values.iter().map(|value| {
+                    (&*plan.id, &*price.id, price.valid, &*wish.column, fragment(&wish.column, value))
+                }));
+            }
+        }
+    }
+    rows.sort_by(|a, b| (a.0, a.1, a.2.from, a.3, &a.4).cmp(&(b.0, b.1, b.2.from, b.3, &b.4)));
+    batch(
+        Table::PriceMatches,
+        vec![
+            text(rows.iter().map(|row| Some(row.0))),
+            text(rows.iter().map(|row| Some(row.1))),
+            from(rows.iter().map(|row| row.2)),
+            text(rows.iter().map(|row| Some(row.3))),
+            text(rows.iter().map(|row| Some(&*row.4))),
+        ],
+    )
+}
+
+/// `"column":"value"` as it stands in a `dimensions` text.
+pub fn fragment(column: &str, value: &str) -> String {
+    format!("\"{column}\":\"{}\"", value.replace('\\', "\\\\").replace('"', "\\\""))
+}
+
+fn batch(table: Table, columns: Vec<ArrayRef>) -> Result<RecordBatch, ArrowError> {
+    RecordBatch::try_new(table.schema(), columns)
+}
+
+fn text<'v>(values: impl Iterator<Item = Option<&'v str>>) -> ArrayRef {
+    let mut builder = StringViewBuilder::new();
+    values.for_each(|value| builder.append_option(value));
+    Arc::new(builder.finish())
+}
+
+fn int(values: impl IntoIterator<Item = i32>) -> ArrayRef {
+    let mut builder = Int32Builder::new();
+    values.into_iter().for_each(|value| builder.append_value(value));
+    Arc::new(builder.finish())
+}
+
+fn bigint(values: impl Iterator<Item = Option<i64>>) -> ArrayRef {
+    let mut builder = Int64Builder::new();
+    values.for_each(|value| builder.append_option(value));
+    Arc::new(builder.finish())
+}
+
+fn unit_price(values: impl IntoIterator<Item = i128>) -> Result<ArrayRef, ArrowError> {
+    let mut builder = Decimal128Builder::new().with_precision_and_scale(18, 9)?;
+    values.into_iter().for_each(|value| builder.append_value(value));
+    Ok(Arc::new(builder.finish()))
+}
+
+fn from(ranges: impl Iterator<Item = HalfOpen<Micros>>) -> ArrayRef {
+    timestamps(ranges.map(|range| Some(range.from)))
+}
+
+fn to(ranges: impl Iterator<Item = HalfOpen<Micros>>) -> ArrayRef {
+    timestamps(ranges.map(|range| range.to))
+}
+
+fn timestamps(values: impl Iterator<Item = Option<Micros>>) -> ArrayRef {
+    let mut builder = TimestampMicrosecondBuilder::new().with_timezone("UTC");
+    values.for_each(|value| builder.append_option(value.map(|at| at.0)));
+    Arc::new(builder.finish())
+}

@@ -1,0 +1,139 @@
+//! What can be typed: commands and flags with their help. What it means is decided in the files of the commands.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+use crate::base::UtcDay;
+
+/// Turns AWS API logs into an auditable, usage-based bill.
+#[derive(Parser, Debug)]
+#[command(name = "meterlake", version, propagate_version = true, max_term_width = 110)]
+pub struct Cli {
+    /// The configuration file.
+    #[arg(long, short, global = true, default_value = "meterlake.toml", value_name = "FILE")]
+    pub config: PathBuf,
+    /// Print data as JSON.
+    #[arg(long, global = true)]
+    pub json: bool,
+    /// Say nothing on stderr but errors.
+    #[arg(long, short, global = true)]
+    pub quiet: bool,
+    /// Build although the lake has been built with a newer configuration than this one.
+    #[arg(long, global = true)]
+    pub accept_config: bool,
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// The commands.
+#[derive(Subcommand, Debug)]
+pub enum Command {
+    /// Write a commented configuration into the current folder.
+    Init {
+        /// Replace files that are there.
+        #[arg(long)]
+        force: bool,
+    },
+    /// Convert what is new, build what is stale, print a summary: the main job.
+    Run,
+    /// Decode new landing objects into staged files.
+    Convert {
+        /// Only objects whose key starts with this.
+        #[arg(value_name = "PREFIX")]
+        prefixes: Vec<String>,
+    },
+    /// Bring the tables up to date with what is staged.
+    Build,
+    /// Decode the objects of some days again under the present configuration and replace their events.
+    Rebuild(Days),
+    /// Withdraw landing objects that should not have been there, and what they caused.
+    Retract {
+        /// Objects whose key starts with this.
+        prefix: String,
+        /// Why; kept in the ledger.
+        #[arg(long)]
+        reason: String,
+    },
+    /// Run SQL over the tables of the lake.
+    Query {
+        /// The query; `-` reads it from standard input.
+        sql: String,
+        /// How to print the rows.
+        #[arg(long, value_enum, default_value_t = RowFormat::Table)]
+        format: RowFormat,
+    },
+    /// Print the SQL of a table as it is run.
+    Sql {
+        /// usage_slots, usage_daily, charges_daily or coverage_hourly.
+        table: String,
+        /// For this day (charges: for its month, up to this day).
+        #[arg(long)]
+        day: UtcDay,
+    },
+    /// What the lake holds: objects, events, gaps, usage, charges, what is held.
+    Status,
+    /// Records that could not be read, by reason.
+    Rejects {
+        /// How many to show one by one.
+        #[arg(long, default_value_t = 20)]
+        limit: usize,
+    },
+    /// Count again from the landing objects and compare with the tables.
+    Verify(OptionalDays),
+    /// Delete files that nothing needs any more.
+    Vacuum {
+        /// Only say what would be deleted.
+        #[arg(long)]
+        dry_run: bool,
+        /// Keep files that were replaced less than this many days ago.
+        #[arg(long, default_value_t = 7)]
+        keep_days: u32,
+    },
+    /// Help with API keys.
+    #[command(subcommand)]
+    Keys(KeysCommand),
+}
+
+/// Commands on API keys.
+#[derive(Subcommand, Debug)]
+pub enum KeysCommand {
+    /// Print the fingerprint of each key read from standard input, one a line, for the keys file.
+    Fingerprint,
+}
+
+/// An interval of UTC days.
+#[derive(Args, Debug)]
+pub struct Days {
+    /// First UTC day.
+    #[arg(long)]
+    pub from: UtcDay,
+    /// First UTC day after.
+    #[arg(long)]
+    pub to: UtcDay,
+}
+
+/// An interval of UTC days, open where not given.
+#[derive(Args, Debug)]
+pub struct OptionalDays {
+    /// First UTC day.
+    #[arg(long)]
+    pub from: Option<UtcDay>,
+    /// First UTC day after.
+    #[arg(long)]
+    pub to: Option<UtcDay>,
+}
+
+/// How rows are printed.
+#[derive(ValueEnum, Clone, Copy, PartialEq, Eq, Debug)]
+pub enum RowFormat {
+    /// Aligned columns, for people.
+    Table,
+    /// Comma-separated values with a header.
+    Csv,
+    /// One JSON array.
+    Json,
+    /// One JSON object a line.
+    Ndjson,
+}

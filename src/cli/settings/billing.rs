@@ -1,0 +1,94 @@
+//! `[billing]`: currency, time zone and the files with customers, keys and rates.
+
+use std::fs;
+
+use crate::base::document::{Item, Section};
+use crate::base::problem::Problems;
+use crate::billing::{Billing, BillingDay, BillingFiles, BillingZone, ConfigFile};
+use crate::model::Meter;
+
+use super::Around;
+
+/// ISO 4217 for "no currency": nothing has a price.
+const NO_CURRENCY: &str = "XXX";
+
+/// `Some(None)` without such a section; `None` only where a problem was noted, in the file or in `others`.
+pub(super) fn read(
+    root: &Section<'_>,
+    around: &Around<'_>,
+    meters: Option<&[Meter]>,
+    others: &mut Problems,
+) -> Option<Option<Billing>> {
+    let Some(item) = root.get("billing") else { return Some(None) };
+    let section = item.section(&["currency", "timezone", "start", "customers", "keys", "rates"])?;
+    let zone = section.get("timezone").map_or(Some(BillingZone::UTC), |item| zone(&item));
+    let start = match section.get("start") {
+        Some(item) => day(&item).map(Some),
+        None => Some(None),
+    };
+    let currency = match section.get("currency") {
+        Some(item) => currency(&item),
+        None if section.get("rates").is_some() => {
+            section.problem("`currency` is missing in [billing]: rates need one, such as \"USD\"");
+            None
+        }
+        None => Some(NO_CURRENCY),
+    };
+    for dependent in ["keys", "rates"] {
+        if let (Some(item), None) = (section.get(dependent), section.get("customers")) {
+            item.problem(format!("`{dependent}` needs `customers`, the file that says who they are"));
+        }
+    }
+    let file = |key: &str| match section.get(key) {
+        Some(item) => config_file(&item, around).map(Some),
+        None => Some(None),
+    };
+    let (customers, keys, rates) = (file("customers"), file("keys"), file("rates"));
+    // Without the meters every price would seem to name an unknown one.
+    let rates_read = rates.is_some() && meters.is_some();
+    let files = BillingFiles {
+        customers: customers.clone().flatten(),
+        keys: keys.clone().flatten(),
+        rates: rates.filter(|_| meters.is_some()).flatten(),
+    };
+    let billing = Billing::parse(currency.unwrap_or(NO_CURRENCY), zone?, start.flatten(), &files, meters.unwrap_or(&[]));
+    match billing {
+        Ok(billing) if customers.is_some() && keys.is_some() && rates_read && start.is_some() && currency.is_some() => {
+            Some(Some(billing))
+        }
+        Ok(_) => None,
+        Err(problems) => {
+            others.extend(problems);
+            None
+        }
+    }
+}
+
+fn zone(item: &Item<'_>) -> Option<BillingZone> {
+    BillingZone::named(item.text()?).map_err(|error| item.problem(error.to_string())).ok()
+}
+
+fn day(item: &Item<'_>) -> Option<BillingDay> {
+    item.moment()?.parse().map_err(|error: crate::base::time::ParseTimeError| item.problem(error.to_string())).ok()
+}
+
+fn currency<'d>(item: &Item<'d>) -> Option<&'d str> {
+    let text = item.text()?;
+    if text.len() != 3 || !text.bytes().all(|b| b.is_ascii_uppercase()) {
+        item.problem("a currency is the three capital letters of ISO 4217, such as \"USD\"");
+        return None;
+    }
+    Some(text)
+}
+
+fn config_file(item: &Item<'_>, around: &Around<'_>) -> Option<ConfigFile> {
+    let path = around.folder.join(item.text()?);
+    let name = path.display().to_string();
+    match fs::read(&path) {
+        Ok(bytes) => Some(ConfigFile { name, bytes }),
+        Err(error) => {
+            item.problem(format!("cannot read {name}: {error}"));
+            None
+        }
+    }
+}

@@ -1,0 +1,189 @@
+//! `meterlake.toml` and the files it names, read into [`Settings`] and checked whole before anything starts. Every
+//! mistake is told with file and line, all of them at once. Relative paths are relative to the file. Secrets are never
+//! in the file, only where to find them, and never in a message.
+
+mod billing;
+mod canonical;
+mod place;
+mod secrets;
+mod sections;
+mod sources;
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use crate::base::document::{Document, Section};
+use crate::base::problem::Problems;
+use crate::base::Digest;
+use crate::billing::{Billing, BillingZone};
+use crate::decode::{Limits, Privacy, SourceSpec};
+use crate::model::Meter;
+
+/// What a configuration means.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// The file it was read from, as given.
+    pub file: PathBuf,
+    /// The lake: an absolute folder or `s3://bucket/prefix`.
+    pub lake: String,
+    /// The sources, in the order of the file.
+    pub sources: Vec<SourceSettings>,
+    /// The meters, in the order of the file; checked.
+    pub meters: Vec<Meter>,
+    /// Customers, keys and rates; none: there is usage per key and no charge.
+    pub billing: Option<Billing>,
+    /// What is hashed, cut or dropped; the secrets are empty where no source needs one.
+    pub privacy: Privacy,
+    /// When and how tables are built.
+    pub build: BuildSettings,
+    /// Bounds on what one object may make us hold or do.
+    pub limits: Limits,
+    /// Share of a source's records that may be unreadable before a run needs a look, in percent.
+    pub rejects_max_percent: u32,
+    /// How long layers are kept.
+    pub retention: Retention,
+    /// Digest of [`Self::canonical`].
+    pub text_digest: Digest,
+    /// Everything that matters to results, in one spelling whatever the files' formatting, comments and order; neither
+    /// secrets nor paths.
+    pub canonical: String,
+    /// What is allowed but looks like a mistake.
+    pub warnings: Vec<String>,
+}
+
+/// One `[[source]]`.
+#[derive(Clone, Debug)]
+pub struct SourceSettings {
+    /// How its records are read.
+    pub spec: SourceSpec,
+    /// Where its objects land: an absolute folder or `s3://bucket/prefix`.
+    pub location: String,
+    /// It always has traffic, so an empty hour is a gap.
+    pub heartbeat: bool,
+    /// Parts each of its hours is built in; a power of two, fixed for a lake.
+    pub split: u32,
+    /// Days of arrival that are listed for new objects.
+    pub lookback_days: u32,
+    /// Where it stands in the file.
+    pub line: u32,
+}
+
+/// `[build]`.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct BuildSettings {
+    /// A unit is rebuilt at most once in this time.
+    pub min_interval: Duration,
+    /// Units built at once; none: as many as there are cores.
+    pub parallel: Option<usize>,
+}
+
+/// `[retention]`.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Retention {
+    /// Days staged files are kept.
+    pub staged_days: u32,
+}
+
+/// Why a configuration cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum SettingsError {
+    /// There is no such file.
+    #[error("there is no `{}`; `meterlake init` writes one, `--config` names another", .0.display())]
+    Missing(PathBuf),
+    /// The file cannot be read.
+    #[error("cannot read `{}`", .file.display())]
+    Unreadable {
+        /// The file.
+        file: PathBuf,
+        /// What the system says.
+        source: io::Error,
+    },
+    /// The files have mistakes.
+    #[error("{0}")]
+    Problems(Problems),
+}
+
+/// What a reader of the file needs besides its section.
+pub(crate) struct Around<'a> {
+    /// The folder relative paths are relative to, as given.
+    folder: &'a Path,
+    env: &'a dyn Fn(&str) -> Option<String>,
+}
+
+const ROOT_KEYS: &[&str] = &["lake", "billing", "privacy", "source", "meter", "limits", "build", "retention"];
+
+impl Settings {
+    /// Reads a configuration and the files it names. `env` looks up an environment variable.
+    pub fn load(path: &Path, env: &dyn Fn(&str) -> Option<String>) -> Result<Self, SettingsError> {
+        let text = fs::read(path).map_err(|source| match source.kind() {
+            io::ErrorKind::NotFound => SettingsError::Missing(path.to_owned()),
+            _ => SettingsError::Unreadable { file: path.to_owned(), source },
+        })?;
+        let name = path.display().to_string();
+        let Ok(text) = String::from_utf8(text) else {
+            let mut problems = Problems::default();
+            problems.add(&name, 1, "this file is not UTF-8");
+            return Err(SettingsError::Problems(problems));
+        };
+        let document = Document::new(&name, &text);
+        let mut of_other_files = Problems::default();
+        let around = Around { folder: path.parent().unwrap_or(Path::new("")), env };
+        let settings = document.parse().and_then(|table| {
+            read(path, &document.root(&table, ROOT_KEYS), &around, &mut of_other_files)
+        });
+        let mut problems = document.into_problems();
+        problems.extend(of_other_files);
+        match (problems.or(()), settings) {
+            (Ok(()), Some(settings)) => Ok(settings),
+            (Err(problems), _) => Err(SettingsError::Problems(problems)),
+            (Ok(()), None) => unreachable!("a value that cannot be read is noted as a problem"),
+        }
+    }
+
+    /// The time zone of billing days: UTC where no billing is configured.
+    pub fn zone(&self) -> BillingZone {
+        self.billing.as_ref().map_or(BillingZone::UTC, |billing| billing.zone)
+    }
+
+    /// The source of a name.
+    pub fn source(&self, name: &str) -> Option<&SourceSettings> {
+        self.sources.iter().find(|source| source.spec.name == name)
+    }
+}
+
+/// `None` only where a problem was noted.
+fn read(path: &Path, root: &Section<'_>, around: &Around<'_>, others: &mut Problems) -> Option<Settings> {
+    let lake = root.required("lake").and_then(|item| place::read(&item, around));
+    let mut warnings = Vec::new();
+    let sources = sources::read(root, around);
+    place::check(&sources, lake.as_ref(), &mut warnings);
+    let meters = sections::meters(root, &sources);
+    let hashing = sources.iter().find(|source| source.hashes_keys()).map(|source| &*source.name);
+    let privacy = secrets::read(root, around, hashing);
+    let billing = billing::read(root, around, meters.as_deref(), others);
+    let (limits, rejects_max_percent) = sections::limits(root);
+    let build = sections::build(root);
+    let retention = sections::retention(root);
+    let sources: Option<Vec<SourceSettings>> = sources.into_iter().map(|source| source.settings).collect();
+    let (sources, meters, billing) = (sources?, meters?, billing?);
+    let mut settings = Settings {
+        file: path.to_owned(),
+        lake: lake?.text,
+        sources,
+        meters,
+        billing,
+        privacy: privacy?,
+        build,
+        limits,
+        rejects_max_percent,
+        retention,
+        text_digest: Digest::of([]),
+        canonical: String::new(),
+        warnings,
+    };
+    settings.canonical = canonical::text(&settings);
+    settings.text_digest = Digest::of([&*settings.canonical]);
+    Some(settings)
+}

@@ -1,0 +1,89 @@
+//! Folders and buckets: where the lake and the landing objects are. A source whose objects lie in the lake, or the other
+//! way round, would read what we write, so the two may not overlap.
+
+use std::path::{Component, Path, PathBuf};
+
+use crate::base::document::Item;
+
+use super::Around;
+use super::sources::Declared;
+
+/// A folder or bucket prefix.
+#[derive(Clone, Debug)]
+pub(super) struct Place {
+    /// An absolute folder, or `s3://bucket/prefix` without a slash at its end.
+    pub(super) text: String,
+    /// The same for comparing: links resolved as far as the folder exists.
+    parts: PathBuf,
+}
+
+impl Place {
+    /// Whether one lies in the other or both are the same.
+    pub(super) fn overlaps(&self, other: &Self) -> bool {
+        self.parts.starts_with(&other.parts) || other.parts.starts_with(&self.parts)
+    }
+}
+
+/// The place an item names.
+pub(super) fn read(item: &Item<'_>, around: &Around<'_>) -> Option<Place> {
+    let text = item.text()?;
+    if let Some((scheme, rest)) = text.split_once("://") {
+        let rest = rest.trim_end_matches('/');
+        if scheme != "s3" || rest.is_empty() || rest.starts_with('/') {
+            item.problem("this must be a folder or s3://bucket/prefix");
+            return None;
+        }
+        return Some(Place { text: format!("s3://{rest}"), parts: Path::new("s3:").join(rest) });
+    }
+    match std::path::absolute(around.folder.join(text)) {
+        Ok(path) => {
+            let path = without_dots(&path);
+            Some(Place { text: path.display().to_string(), parts: resolved(&path) })
+        }
+        Err(error) => {
+            item.problem(format!("this is not a folder: {error}"));
+            None
+        }
+    }
+}
+
+/// Notes sources that lie in the lake, and warns of sources that lie in one another.
+pub(super) fn check(sources: &[Declared<'_>], lake: Option<&Place>, warnings: &mut Vec<String>) {
+    for (at, source) in sources.iter().enumerate() {
+        let (Some(place), Some(item)) = (&source.place, source.section.get("location")) else { continue };
+        if lake.is_some_and(|lake| lake.overlaps(place)) {
+            item.problem(format!(
+                "the location of source `{}` and the lake overlap: it would read what meterlake writes; keep them apart",
+                source.name
+            ));
+        }
+        let earlier = sources[..at].iter().filter(|other| other.place.as_ref().is_some_and(|p| p.overlaps(place)));
+        warnings.extend(earlier.map(|other| {
+            format!("sources `{}` and `{}` read the same location: each object is converted for both", other.name, source.name)
+        }));
+    }
+}
+
+fn without_dots(path: &Path) -> PathBuf {
+    let mut clean = PathBuf::new();
+    for part in path.components() {
+        match part {
+            Component::CurDir => {}
+            Component::ParentDir => {
+                clean.pop();
+            }
+            part => clean.push(part),
+        }
+    }
+    clean
+}
+
+fn resolved(path: &Path) -> PathBuf {
+    for ancestor in path.ancestors() {
+        if let (Ok(real), Ok(rest)) = (ancestor.canonicalize(), path.strip_prefix(ancestor)) {
+            // Joining nothing would add a slash.
+            return if rest.as_os_str().is_empty() { real } else { real.join(rest) };
+        }
+    }
+    path.to_owned()
+}

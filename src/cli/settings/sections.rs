@@ -1,0 +1,172 @@
+//! `[[meter]]`, `[limits]`, `[build]` and `[retention]`.
+
+use std::time::Duration;
+
+use crate::base::document::{Item, Section};
+use crate::base::problem::suggestion;
+use crate::decode::Limits;
+use crate::model::{Meter, MeterValue};
+
+use super::sources::{Declared, days, name};
+use super::{BuildSettings, Retention};
+
+/// All meters, checked; `None` where one could not be made, which is noted.
+pub(super) fn meters(root: &Section<'_>, sources: &[Declared<'_>]) -> Option<Vec<Meter>> {
+    let sections = root.sections("meter", &["name", "source", "where", "value", "group_by"]);
+    let mut meters: Vec<Meter> = Vec::with_capacity(sections.len());
+    for section in &sections {
+        let Some(meter) = meter(section, sources) else { continue };
+        if meters.iter().any(|other| other.name == meter.name) {
+            section.problem(format!("meter `{}` is defined twice", meter.name));
+        }
+        if let Err(error) = meter.check() {
+            section.problem(chain(&error));
+        }
+        meters.push(meter);
+    }
+    (meters.len() == sections.len()).then_some(meters)
+}
+
+fn meter(section: &Section<'_>, sources: &[Declared<'_>]) -> Option<Meter> {
+    let name = section.required("name").and_then(|item| name(&item));
+    let value = match section.get("value") {
+        None => Some(MeterValue::Count),
+        Some(item) => item.text().map(|text| match text {
+            "count" => MeterValue::Count,
+            expression => MeterValue::Sum(expression.to_owned()),
+        }),
+    };
+    let where_sql = match section.get("where") {
+        None => Some(None),
+        Some(item) => item.text().map(|text| Some(text.to_owned())),
+    };
+    let group_by = match section.get("group_by") {
+        None => Some(Vec::new()),
+        Some(item) => texts(item.list()),
+    };
+    let named = section.required("source").and_then(|item| used_sources(&item, sources));
+    let named = named?;
+    let table = named.first().and_then(|source| source.table)?;
+    Some(Meter {
+        name: name?,
+        sources: named.iter().map(|source| source.name.clone()).collect(),
+        table,
+        where_sql: where_sql?,
+        value: value?,
+        group_by: group_by?,
+    })
+}
+
+fn used_sources<'s, 'd>(item: &Item<'_>, sources: &'s [Declared<'d>]) -> Option<Vec<&'s Declared<'d>>> {
+    let members = item.one_or_more();
+    if members.is_empty() {
+        item.problem("a meter needs at least one source");
+    }
+    let mut used: Vec<&Declared<'_>> = Vec::with_capacity(members.len());
+    for member in &members {
+        let name = member.text()?;
+        let Some(source) = sources.iter().find(|source| source.name == name) else {
+            let known = sources.iter().map(|source| &*source.name);
+            member.problem(format!("unknown source `{name}`{}", suggestion(name, known)));
+            return None;
+        };
+        for other in &used {
+            let clash = if other.name == source.name {
+                "is named twice"
+            } else if other.table.zip(source.table).is_some_and(|(a, b)| a != b) {
+                "is of another kind: edge and origin logs are two views of the same requests, so a meter counts only one"
+            } else if other.place.as_ref().zip(source.place.as_ref()).is_some_and(|(a, b)| a.overlaps(b)) {
+                "reads the same location as another source of this meter: every request would be counted twice"
+            } else {
+                continue;
+            };
+            member.problem(format!("source `{name}` {clash}"));
+            return None;
+        }
+        used.push(source);
+    }
+    (!used.is_empty()).then_some(used)
+}
+
+fn texts(members: Option<Vec<Item<'_>>>) -> Option<Vec<String>> {
+    let members = members?;
+    let texts: Vec<String> = members.iter().filter_map(|member| member.text().map(str::to_owned)).collect();
+    (texts.len() == members.len()).then_some(texts)
+}
+
+/// An error with its sources on one line.
+pub(super) fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(error) = source {
+        text = format!("{text}: {error}");
+        source = error.source();
+    }
+    text.replace('\n', " ")
+}
+
+/// `[limits]`: bounds, and the share of rejects in percent that needs a look.
+pub(super) fn limits(root: &Section<'_>) -> (Limits, u32) {
+    let mut limits = Limits::default();
+    let mut rejects_max_percent = 1;
+    let known = ["record_bytes_max", "object_bytes_max", "nesting_max", "hours_max", "rejects_max_percent"];
+    let Some(section) = root.get("limits").and_then(|item| item.section(&known)) else {
+        return (limits, rejects_max_percent);
+    };
+    let number = |key: &str, range| section.get(key).and_then(|item| item.integer(range));
+    let size = |key: &str, range| number(key, range).and_then(|n| usize::try_from(n).ok());
+    if let Some(bytes) = size("record_bytes_max", 1_024..=1 << 30) {
+        limits.record_bytes_max = bytes;
+    }
+    if let Some(bytes) = number("object_bytes_max", 1_024..=1 << 50) {
+        limits.object_bytes_max = bytes.unsigned_abs();
+    }
+    if let Some(times) = size("nesting_max", 0..=16) {
+        limits.nesting_max = times;
+    }
+    if let Some(hours) = size("hours_max", 1..=1_000_000) {
+        limits.hours_max = hours;
+    }
+    if let Some(percent) = number("rejects_max_percent", 0..=100).and_then(|n| u32::try_from(n).ok()) {
+        rejects_max_percent = percent;
+    }
+    (limits, rejects_max_percent)
+}
+
+/// `[build]`.
+pub(super) fn build(root: &Section<'_>) -> BuildSettings {
+    let section = root.get("build").and_then(|item| item.section(&["min_interval", "parallel"]));
+    let get = |key: &str| section.as_ref().and_then(|section| section.get(key));
+    BuildSettings {
+        min_interval: get("min_interval").and_then(|item| duration(&item)).unwrap_or(Duration::ZERO),
+        parallel: get("parallel").and_then(|item| item.integer(1..=1_024)).and_then(|n| usize::try_from(n).ok()),
+    }
+}
+
+/// `[retention]`.
+pub(super) fn retention(root: &Section<'_>) -> Retention {
+    let section = root.get("retention").and_then(|item| item.section(&["staged_days"]));
+    let staged = section.and_then(|section| section.get("staged_days")).and_then(|item| days(&item));
+    Retention { staged_days: staged.unwrap_or(30) }
+}
+
+fn duration(item: &Item<'_>) -> Option<Duration> {
+    let text = item.text()?;
+    let read = || {
+        let unit_at = text.find(|c: char| !c.is_ascii_digit())?;
+        let (number, unit) = text.split_at(unit_at);
+        let seconds = match unit {
+            "s" => 1,
+            "m" => 60,
+            "h" => 3_600,
+            "d" => 86_400,
+            _ => return None,
+        };
+        number.parse::<u64>().ok()?.checked_mul(seconds).filter(|s| *s <= 366 * 86_400).map(Duration::from_secs)
+    };
+    let duration = read();
+    if duration.is_none() {
+        item.problem("this must be a duration of at most a year such as \"90s\", \"15m\", \"2h\" or \"1d\"");
+    }
+    duration
+}

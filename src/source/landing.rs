@@ -1,0 +1,172 @@
+//! Landing objects of one place: listing them and reading one. A version is (key, etag, size): an object that changed
+//! after it was listed is not read, because what was listed is what the ledger will name. Names that begin with `.` or `_`
+//! are not landing objects: half-made copies and markers are called so.
+
+use bytes::Bytes;
+use chrono::NaiveDateTime;
+use futures::TryStreamExt;
+use futures::stream::BoxStream;
+use object_store::path::Path;
+use object_store::{GetOptions, ObjectMeta};
+
+use crate::base::Micros;
+
+use super::Place;
+
+/// One version of an object as delivered.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct LandingObject {
+    /// Its key, relative to the source's location.
+    pub key: String,
+    /// Version token of the store: opaque, compared only for equality.
+    pub etag: String,
+    /// Size as stored, bytes.
+    pub bytes: u64,
+    /// When it arrived: what Firehose says in the name, else when the store says it was written.
+    pub arrived_at: Micros,
+}
+
+/// The objects of a place, by key.
+#[derive(Clone, Default, Debug)]
+pub struct Listing {
+    /// All landing objects, sorted by key.
+    pub objects: Vec<LandingObject>,
+    /// Objects passed over because of their name.
+    pub ignored: u64,
+}
+
+/// Landing objects that could not be listed or read.
+#[derive(Debug, thiserror::Error)]
+pub enum SourceError {
+    /// The listing failed.
+    #[error("cannot list {place}")]
+    List {
+        /// The place listed.
+        place: String,
+        /// Why.
+        #[source]
+        source: object_store::Error,
+    },
+    /// The object could not be read.
+    #[error("cannot read {key}")]
+    Read {
+        /// Key of the object.
+        key: String,
+        /// Why.
+        #[source]
+        source: object_store::Error,
+    },
+    /// The object is no longer the version that was listed.
+    #[error("{key} changed while it was being read; the next run takes it as it is then")]
+    Changed {
+        /// Key of the object.
+        key: String,
+    },
+}
+
+/// Lists every landing object of a place.
+pub async fn list(place: &Place) -> Result<Listing, SourceError> {
+    let failed = |source| SourceError::List { place: place.url.to_string(), source };
+    let mut listing = Listing::default();
+    let mut found = place.store.list(None);
+    while let Some(meta) = found.try_next().await.map_err(failed)? {
+        if is_hidden(&meta.location) {
+            listing.ignored += 1;
+            continue;
+        }
+        listing.objects.push(LandingObject {
+            key: meta.location.to_string(),
+            etag: version_of(&meta),
+            bytes: meta.size,
+            arrived_at: arrival_of(&meta),
+        });
+    }
+    listing.objects.sort_unstable_by(|a, b| a.key.cmp(&b.key));
+    Ok(listing)
+}
+
+/// An object being read.
+pub struct Fetch {
+    key: String,
+    chunks: BoxStream<'static, object_store::Result<Bytes>>,
+    bytes_left: u64,
+}
+
+/// Starts reading the object, if it still is the version that was listed.
+pub async fn fetch(place: &Place, object: &LandingObject) -> Result<Fetch, SourceError> {
+    let failed = |source| SourceError::Read { key: object.key.clone(), source };
+    let path = Path::parse(&object.key).map_err(|source| failed(source.into()))?;
+    let got = place.store.get_opts(&path, GetOptions::default()).await.map_err(failed)?;
+    if version_of(&got.meta) != object.etag {
+        return Err(SourceError::Changed { key: object.key.clone() });
+    }
+    Ok(Fetch { key: object.key.clone(), chunks: got.into_stream(), bytes_left: object.bytes })
+}
+
+impl Fetch {
+    /// The next chunk; `None` once exactly the listed number of bytes was read.
+    pub async fn next_chunk(&mut self) -> Result<Option<Bytes>, SourceError> {
+        let changed = || SourceError::Changed { key: self.key.clone() };
+        match self.chunks.try_next().await {
+            Ok(Some(chunk)) => {
+                self.bytes_left = self.bytes_left.checked_sub(chunk.len() as u64).ok_or_else(changed)?;
+                Ok(Some(chunk))
+            }
+            Ok(None) if self.bytes_left == 0 => Ok(None),
+            Ok(None) => Err(changed()),
+            Err(source) => Err(SourceError::Read { key: self.key.clone(), source }),
+        }
+    }
+}
+
+/// A store without etags still tells versions apart by time and size.
+fn version_of(meta: &ObjectMeta) -> String {
+    meta.e_tag.clone().unwrap_or_else(|| format!("{:x}-{:x}", meta.last_modified.timestamp_micros(), meta.size))
+}
+
+/// When an object arrived. Firehose writes the arrival of the oldest record into the name
+/// (`…-2026-10-01-05-14-09-<uuid>`), which survives copying; any other object arrived when the store says it was written.
+fn arrival_of(meta: &ObjectMeta) -> Micros {
+    let name = meta.location.filename().unwrap_or_default();
+    firehose_time(name).unwrap_or(Micros(meta.last_modified.timestamp_micros()))
+}
+
+fn firehose_time(name: &str) -> Option<Micros> {
+    const TIME: &str = "2026-10-01-05-14-09";
+    const UUID: usize = 36;
+    // The uuid is the last thing but an extension, and uuids hold dashes: find a place where time and uuid fit.
+    let dashes = name.match_indices('-').map(|(at, _)| at);
+    let starts = std::iter::once(0).chain(dashes.map(|at| at + 1));
+    for start in starts {
+        let Some(time) = name.get(start..start + TIME.len()) else { break };
+        let Some(uuid) = name.get(start + TIME.len() + 1..start + TIME.len() + 1 + UUID) else { break };
+        let is_uuid = uuid.char_indices().all(|(i, c)| match i {
+            8 | 13 | 18 | 23 => c == '-',
+            _ => c.is_ascii_hexdigit(),
+        });
+        if is_uuid && let Ok(at) = NaiveDateTime::parse_from_str(time, "%Y-%m-%d-%H-%M-%S") {
+            return Some(Micros(at.and_utc().timestamp_micros()));
+        }
+    }
+    None
+}
+
+fn is_hidden(path: &Path) -> bool {
+    path.parts().any(|part| part.as_ref().starts_with(['.', '_']))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn firehose_names_tell_the_arrival() {
+        let at = |name: &str| firehose_time(name).map(|at| at.to_string());
+        let uuid = "6d0c1f7e-0a1b-4c2d-8e3f-123456789abc";
+        assert_eq!(at(&format!("cf-rt-7-2026-02-03-04-05-06-{uuid}.gz")), Some("2026-02-03T04:05:06Z".into()));
+        assert_eq!(at(&format!("2026-02-03-04-05-06-{uuid}")), Some("2026-02-03T04:05:06Z".into()));
+        assert_eq!(at(&format!("a-2026-13-03-04-05-06-{uuid}")), None);
+        assert_eq!(at("2026-02-03.log.gz"), None);
+        assert_eq!(at("é-2026-02-03-04-05-06-ü"), None);
+    }
+}
