@@ -180,7 +180,8 @@ impl<'a> Checked<'a> {
             return Err(Reject::new("no_time", "timestamp is missing"));
         };
         Ok(Self {
-            at: epoch_seconds(time).ok_or_else(|| Reject::new("bad_time", "timestamp is not a believable time in seconds"))?,
+            at: epoch_seconds(time)
+                .ok_or_else(|| Reject::new("bad_time", "timestamp is not a believable time in seconds"))?,
             request_id: record.get(REQUEST_ID).ok_or_else(|| Reject::new("no_id", "x-edge-request-id is missing"))?,
             status: record.number(STATUS, 0, 999)?.map(|value| value as i16),
             request_bytes: record.number(REQUEST_BYTES, 0, i64::MAX)?,
@@ -198,7 +199,8 @@ impl EdgeReader {
     pub(super) fn new(plan: &Arc<EdgePlan>, of: &Origin<'_>, arrived_at: Micros) -> Self {
         let from = |layout: &Layout| layout.from.is_none_or(|from| from <= arrived_at);
         let current = plan.layouts.iter().rposition(from).unwrap_or(0);
-        let layouts = [Some(current), current.checked_sub(1), Some(current + 1).filter(|&next| next < plan.layouts.len())];
+        let layouts =
+            [Some(current), current.checked_sub(1), Some(current + 1).filter(|&next| next < plan.layouts.len())];
         Self {
             plan: plan.clone(),
             layouts: layouts.into_iter().flatten().collect(),
@@ -332,7 +334,9 @@ impl EdgeReader {
         c.asn.append_option(checked.asn);
         self.text.clear();
         match record.get(CLIENT_IP).and_then(|raw| std::str::from_utf8(raw).ok()) {
-            Some(ip) if push_client_ip(plan.client_ip, ip, &mut self.text) => c.client_ip.clean(Some(self.text.as_bytes())),
+            Some(ip) if push_client_ip(plan.client_ip, ip, &mut self.text) => {
+                c.client_ip.clean(Some(self.text.as_bytes()))
+            }
             _ => c.client_ip.null(),
         }
         c.user_agent.private(record.get(USER_AGENT), key);

@@ -161,26 +161,52 @@ pub(super) struct Origin<'a> {
 }
 
 macro_rules! make_column {
-    (Text, $($_:tt)*) => { Text::new() };
+    (Text, $($_:tt)*) => {
+        Text::new()
+    };
     (Label, $($_:tt)*) => {{
         let builder = StringViewBuilder::new().with_deduplicate_strings();
         Label(Text { builder, ..Text::new() })
     }};
-    (Time, $($_:tt)*) => { TimestampMicrosecondBuilder::new().with_timezone("UTC") };
-    (Source, $of:ident) => { Same(Some($of.source.to_owned())) };
-    (Object, $of:ident) => { Same(Some($of.object.to_owned())) };
-    (Realtime, $of:ident) => { Same(Some("realtime".to_owned())) };
-    (NoConflict, $($_:tt)*) => { NoConflict };
-    (Generation, $($_:tt)*) => { Generation };
-    ($number:ident, $($_:tt)*) => { $number::new() };
+    (Time, $($_:tt)*) => {
+        TimestampMicrosecondBuilder::new().with_timezone("UTC")
+    };
+    (Source, $of:ident) => {
+        Same(Some($of.source.to_owned()))
+    };
+    (Object, $of:ident) => {
+        Same(Some($of.object.to_owned()))
+    };
+    (Realtime, $of:ident) => {
+        Same(Some("realtime".to_owned()))
+    };
+    (NoConflict, $($_:tt)*) => {
+        NoConflict
+    };
+    (Generation, $($_:tt)*) => {
+        Generation
+    };
+    ($number:ident, $($_:tt)*) => {
+        $number::new()
+    };
 }
 
 macro_rules! column_type {
-    (Time) => { TimestampMicrosecondBuilder };
-    (Source) => { Same };
-    (Object) => { Same };
-    (Realtime) => { Same };
-    ($kind:ident) => { $kind };
+    (Time) => {
+        TimestampMicrosecondBuilder
+    };
+    (Source) => {
+        Same
+    };
+    (Object) => {
+        Same
+    };
+    (Realtime) => {
+        Same
+    };
+    ($kind:ident) => {
+        $kind
+    };
 }
 
 /// A struct of column builders in the order of the table's data files.

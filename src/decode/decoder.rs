@@ -6,18 +6,24 @@ use std::sync::Arc;
 
 use arrow::array::RecordBatch;
 
+use super::apigateway::OriginReader;
 use super::cloudfront::{EdgeReader, Fault};
 use super::columns::{BATCH_ROWS, Origin};
+use super::envelope::{self, Envelope, Kind, Message};
 use super::error::{ObjectError, Reject};
 use super::gunzip::Gunzip;
+use super::json::Text;
 use super::lines::{Line, Lines};
 use super::plan::{DecodePlan, Plan, Reading};
 use super::privacy::KeyHasher;
 use super::rejects::Rejects;
+use super::values::{Value, Values};
 use crate::base::{Micros, UtcHour};
 
 /// A batch is also handed over when its records came to so many bytes, so that long ones do not pile up.
 const BATCH_BYTES: usize = 64 << 20;
+/// An envelope may be as long as so many of the longest records.
+const ENVELOPE_RECORDS: usize = 16;
 /// More rejects than this in one object, and it is the settings that are wrong.
 const REJECTS_MAX: u64 = 1 << 17;
 
@@ -39,10 +45,16 @@ pub struct Counts {
 /// bytes are only kept. After an error nothing more comes, and what came before must be dropped.
 pub struct Decoder {
     gunzip: Gunzip,
-    lines: Lines,
+    framing: Framing,
     sink: Sink,
     failed: Option<ObjectError>,
     finished: bool,
+}
+
+/// How plain bytes are cut into records.
+enum Framing {
+    Lines(Lines),
+    Values(Values),
 }
 
 /// Everything behind the framing.
@@ -60,15 +72,22 @@ struct Sink {
     counts: Counts,
     hours: BTreeSet<UtcHour>,
     last_hour: Option<UtcHour>,
+    envelope: Envelope,
+    envelope_sign: memchr::memmem::Finder<'static>,
+    message: Vec<u8>,
 }
 
 enum Reader {
     Edge(Box<EdgeReader>),
+    Origin(Box<OriginReader>),
 }
 
 impl fmt::Debug for Decoder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Decoder").field("counts", &self.sink.counts).field("failed", &self.failed).finish_non_exhaustive()
+        f.debug_struct("Decoder")
+            .field("counts", &self.sink.counts)
+            .field("failed", &self.failed)
+            .finish_non_exhaustive()
     }
 }
 
@@ -77,12 +96,20 @@ impl Decoder {
     pub fn new(plan: &DecodePlan, object: &str, arrived_at: Micros) -> Self {
         let plan = plan.0.clone();
         let of = Origin { source: &plan.source, object };
-        let reader = match &plan.reading {
-            Reading::Edge(edge) => Reader::Edge(Box::new(EdgeReader::new(edge, &of, arrived_at))),
+        let bytes_max = plan.limits.record_bytes_max;
+        let (reader, framing) = match &plan.reading {
+            Reading::Edge(edge) => {
+                let reader = EdgeReader::new(edge, &of, arrived_at);
+                (Reader::Edge(Box::new(reader)), Framing::Lines(Lines::new(bytes_max)))
+            }
+            Reading::Origin(origin) => {
+                let values = Values::new(bytes_max.saturating_mul(ENVELOPE_RECORDS));
+                (Reader::Origin(Box::new(OriginReader::new(origin, &of))), Framing::Values(values))
+            }
         };
         Self {
             gunzip: Gunzip::new(&plan.limits),
-            lines: Lines::new(plan.limits.record_bytes_max),
+            framing,
             sink: Sink {
                 reader,
                 hasher: KeyHasher::new(&plan.hash_key),
@@ -96,6 +123,9 @@ impl Decoder {
                 counts: Counts::default(),
                 hours: BTreeSet::new(),
                 last_hour: None,
+                envelope: Envelope::default(),
+                envelope_sign: envelope::sign(),
+                message: Vec::new(),
                 plan,
             },
             failed: None,
@@ -118,7 +148,10 @@ impl Decoder {
         self.gunzip.end();
         self.read(true)?;
         let sink = &mut self.sink;
-        let ended = self.lines.finish(&mut |line| sink.line(line));
+        let ended = match &mut self.framing {
+            Framing::Lines(lines) => lines.finish(&mut |line| sink.line(line)),
+            Framing::Values(values) => values.finish(&mut |value| sink.value(value)),
+        };
         self.fail_with(ended)?;
         self.sink.flush_events();
         self.sink.flush_rejects();
@@ -154,10 +187,13 @@ impl Decoder {
     }
 
     fn read_pushed(&mut self, all: bool) -> Result<(), ObjectError> {
-        let Self { gunzip, lines, sink, .. } = self;
+        let Self { gunzip, framing, sink, .. } = self;
         while all || sink.batches.is_empty() {
             let Some(plain) = gunzip.plain()? else { break };
-            lines.push(plain, &mut |line| sink.line(line))?;
+            match framing {
+                Framing::Lines(lines) => lines.push(plain, &mut |line| sink.line(line))?,
+                Framing::Values(values) => values.push(plain, &mut |value| sink.value(value))?,
+            }
         }
         Ok(())
     }
@@ -180,16 +216,79 @@ impl Sink {
         }
     }
 
+    /// A JSON object: an envelope of records, or a record.
+    fn value(&mut self, value: Value<'_>) -> Result<(), ObjectError> {
+        match value {
+            Value::Broken { start, bytes, reason, detail } => {
+                self.reject(start, Reject::new(reason, format!("{detail}; {bytes} bytes were passed over")))
+            }
+            Value::Whole(document) if envelope::may_be_envelope(&self.envelope_sign, document) => {
+                let mut envelope = std::mem::take(&mut self.envelope);
+                let read = envelope.read(document);
+                let done = match read {
+                    Ok(Some(kind)) => self.events_of(document, &envelope, kind),
+                    Ok(None) => self.record(document),
+                    Err(error) => {
+                        let detail = format!("an envelope, at byte {}: {}", error.at, error.what);
+                        self.reject(document, Reject::new("bad_json", detail))
+                    }
+                };
+                self.envelope = envelope;
+                done
+            }
+            Value::Whole(document) => self.record(document),
+        }
+    }
+
+    fn events_of(&mut self, document: &[u8], envelope: &Envelope, kind: Kind) -> Result<(), ObjectError> {
+        if kind == Kind::Control {
+            let messages = envelope.messages.len().max(1) as u64;
+            self.counts.records += messages;
+            self.counts.control += messages;
+            return Ok(());
+        }
+        if kind == Kind::Unknown {
+            return self.reject(
+                document,
+                Reject::new("bad_envelope", "messageType is neither DATA_MESSAGE nor CONTROL_MESSAGE"),
+            );
+        }
+        for message in &envelope.messages {
+            let Some(Message { start, end, escaped }) = *message else {
+                self.reject(b"", Reject::new("no_message", "a log event without message"))?;
+                continue;
+            };
+            let raw = &document[start..end];
+            if !escaped {
+                self.record(raw)?;
+                continue;
+            }
+            let mut message = std::mem::take(&mut self.message);
+            message.clear();
+            Text { at: start, raw, escaped }.unescape(&mut message);
+            let done = self.record(&message);
+            self.message = message;
+            done?;
+        }
+        Ok(())
+    }
+
     fn too_long(&self) -> String {
         format!("longer than {} bytes, the limit for one record", self.plan.limits.record_bytes_max)
     }
 
     /// Reads one record: a line, or the text of one log event.
     fn record(&mut self, record: &[u8]) -> Result<(), ObjectError> {
+        if record.len() > self.plan.limits.record_bytes_max {
+            return self.reject(record, Reject::new("too_long", self.too_long()));
+        }
         let fingerprint = self.plan.fingerprints.of(record);
         let position = self.position();
         let read = match &mut self.reader {
             Reader::Edge(reader) => reader.read(record, position, fingerprint, &mut self.hasher),
+            Reader::Origin(reader) => {
+                reader.read(record.trim_ascii(), position, fingerprint, &mut self.hasher).map_err(Fault::Record)
+            }
         };
         match read {
             Ok(at) => self.event(at, record.len()),
@@ -243,6 +342,7 @@ impl Sink {
         if self.rows > 0 {
             let batch = match &mut self.reader {
                 Reader::Edge(reader) => reader.finish(self.rows),
+                Reader::Origin(reader) => reader.finish(self.rows),
             };
             self.batches.push_back(batch);
             (self.rows, self.row_bytes) = (0, 0);

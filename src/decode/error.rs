@@ -74,7 +74,9 @@ pub enum SpecError {
         what: &'static str,
     },
     /// A value of the access-log format that cannot be taken apart again.
-    #[error("the value of `{key}` in the access-log format cannot be taken apart again: {why}; give each variable a key of its own")]
+    #[error(
+        "the value of `{key}` in the access-log format cannot be taken apart again: {why}; give each variable a key of its own"
+    )]
     AmbiguousTemplate {
         /// The JSON key.
         key: String,
@@ -82,7 +84,9 @@ pub enum SpecError {
         why: &'static str,
     },
     /// The access-log format lacks a variable.
-    #[error("the access-log format has no `{variable}`: {why}. A format that has all that is needed: {RECOMMENDED_TEMPLATE}")]
+    #[error(
+        "the access-log format has no `{variable}`: {why}. A format that has all that is needed: {RECOMMENDED_TEMPLATE}"
+    )]
     MissingVariable {
         /// The variable to add.
         variable: String,

@@ -130,10 +130,10 @@ impl Layout {
     pub(super) fn new(set: &FieldSet) -> Result<Self, SpecError> {
         let mut chosen = [false; FIELDS.len()];
         for name in &set.fields {
-            let at = FIELDS.iter().position(|field| field == name).ok_or_else(|| SpecError::UnknownField {
-                name: name.clone(),
-                nearest: nearest(name),
-            })?;
+            let at = FIELDS
+                .iter()
+                .position(|field| field == name)
+                .ok_or_else(|| SpecError::UnknownField { name: name.clone(), nearest: nearest(name) })?;
             if std::mem::replace(&mut chosen[at], true) {
                 return Err(SpecError::RepeatedField { name: name.clone() });
             }
@@ -164,7 +164,8 @@ impl Layout {
 
     /// The names in the order of a record: one spelling per set, whatever order it was configured in.
     pub(super) fn canonical(&self) -> String {
-        let names: Vec<_> = FIELDS.iter().zip(self.column).filter(|(_, at)| *at != ABSENT).map(|(name, _)| *name).collect();
+        let names: Vec<_> =
+            FIELDS.iter().zip(self.column).filter(|(_, at)| *at != ABSENT).map(|(name, _)| *name).collect();
         names.join(" ")
     }
 }
@@ -197,7 +198,9 @@ mod tests {
         for (number, name) in [(1, "timestamp"), (13, "x-edge-request-id"), (21, "cs-uri-query"), (39, "cs-headers")] {
             assert_eq!(FIELDS[number - 1], name);
         }
-        for (number, name) in [(46, "asn"), (47, "cmcd-encoded-bitrate"), (64, "cmcd-version"), (70, "viewer-request-log-data")] {
+        for (number, name) in
+            [(46, "asn"), (47, "cmcd-encoded-bitrate"), (64, "cmcd-version"), (70, "viewer-request-log-data")]
+        {
             assert_eq!(FIELDS[number - 1], name);
         }
     }

@@ -136,13 +136,7 @@ impl Level {
     }
 
     /// Makes about [`CHUNK_BYTES`] of output from the held input. `ended`: what is held is all there will ever be.
-    fn make(
-        &mut self,
-        number: usize,
-        nesting_max: usize,
-        out: &mut Vec<u8>,
-        ended: bool,
-    ) -> Result<Made, ObjectError> {
+    fn make(&mut self, number: usize, nesting_max: usize, out: &mut Vec<u8>, ended: bool) -> Result<Made, ObjectError> {
         out.clear();
         loop {
             let held = &self.input[self.used..];

@@ -78,10 +78,11 @@ pub(super) fn in_headers(header: &[u8], fields: HeaderFields<'_>, key: &mut Vec<
     }
     // The Cookie header is counted and named, but never in the list: one header may be missing for that reason.
     let complete = entries + i64::from(cookie_named && !cookie_listed);
-    let cut = cut_within || match fields.count {
-        Some(count) => count > complete,
-        None => list.len() >= CUT_PERHAPS_BYTES || names > complete,
-    };
+    let cut = cut_within
+        || match fields.count {
+            Some(count) => count > complete,
+            None => list.len() >= CUT_PERHAPS_BYTES || names > complete,
+        };
     // The name alone is no proof where the key was sent empty, and then it stands in the list.
     if cut || named && !lists(header, list, scratch) { Found::Truncated } else { Found::Absent }
 }

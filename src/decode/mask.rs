@@ -11,8 +11,18 @@ const LOOKED_AT_BYTES_MAX: usize = 2048;
 /// A token at least this long is hashed whatever stands before it.
 const TOKEN_BYTES_MIN: usize = 16;
 /// Names whose values are hashed whatever they look like.
-const NAMES: [&[u8]; 10] =
-    [b"key", b"authorization", b"cookie", b"token", b"secret", b"password", b"passwd", b"credential", b"session", b"signature"];
+const NAMES: [&[u8]; 10] = [
+    b"key",
+    b"authorization",
+    b"cookie",
+    b"token",
+    b"secret",
+    b"password",
+    b"passwd",
+    b"credential",
+    b"session",
+    b"signature",
+];
 
 /// Masks excerpts for one source.
 #[derive(Clone, Debug, Default)]
@@ -73,7 +83,8 @@ fn is_token_byte(byte: u8) -> bool {
 
 /// What a `%XX` stands for when it separates words: white space, a control character, a quote, `:`, `=`, `&`, `;`, `,`.
 fn escaped_separator(bytes: &[u8]) -> Option<u8> {
-    escaped_byte(bytes).filter(|&byte| is_control(byte) || matches!(byte, b' ' | b'"' | b'\'' | b':' | b'=' | b'&' | b';' | b','))
+    escaped_byte(bytes)
+        .filter(|&byte| is_control(byte) || matches!(byte, b' ' | b'"' | b'\'' | b':' | b'=' | b'&' | b';' | b','))
 }
 
 /// Bytes of the token at the start: escapes count as part of it, unless they are separators; so does `=` at its end.

@@ -1,17 +1,21 @@
 //! Bytes of a landing object in, Arrow batches of events and rejects out. No I/O, no clock: bytes are pushed in
 //! any chunks and the same rows come out. A bad record becomes a reject; a bad object (truncated, over a limit) is an error.
 //!
-//! The way of a byte: [`gunzip`] unpacks, [`lines`] frames, [`cloudfront`] reads a record into
-//! [`columns`], hashing keys on the way ([`key`], [`privacy`], [`redact`]); what cannot be read goes to [`rejects`],
-//! masked ([`mask`]). [`plan`] holds what is fixed for a source, [`decoder`] drives it all for one object.
+//! The way of a byte: `gunzip` unpacks; `lines` or `values` find the records, `envelope` the ones within CloudWatch
+//! Logs documents; `cloudfront` or `apigateway` read a record into `columns`, hashing keys on the way (`key`, `privacy`,
+//! `redact`); what cannot be read goes to `rejects`, masked (`mask`). `plan` holds what is fixed for a source (`spec`,
+//! `fields`, `template`), `decoder` drives it all for one object.
 
+mod apigateway;
 mod cloudfront;
 mod columns;
 mod decoder;
+mod envelope;
 mod error;
 mod fields;
 mod fingerprint;
 mod gunzip;
+mod json;
 mod key;
 mod lines;
 mod mask;
@@ -20,7 +24,9 @@ mod privacy;
 mod redact;
 mod rejects;
 mod spec;
+mod template;
 mod text;
+mod values;
 
 use crate::base::Micros;
 

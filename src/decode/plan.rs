@@ -3,14 +3,17 @@
 use std::fmt;
 use std::sync::Arc;
 
+use super::apigateway::{Fmt, OriginPlan, Slots};
 use super::cloudfront::{EdgeKey, EdgePlan};
 use super::error::SpecError;
 use super::fields::{Field, Layout};
 use super::fingerprint::Fingerprints;
 use super::mask::Masker;
 use super::privacy::secret_check_value;
+use super::template::TemplatePlan;
 use super::{
-    ClientIp, DECODER_GENERATION, FieldSet, Format, Identifies, KeySecret, KeySpec, Limits, Micros, Privacy, SourceSpec,
+    ClientIp, DECODER_GENERATION, FieldSet, Format, Identifies, KeySecret, KeySpec, Limits, Micros, Privacy,
+    SourceSpec, Template,
 };
 use crate::base::{Digest, Digester};
 use crate::schema::Table;
@@ -27,6 +30,7 @@ pub(super) struct Plan {
     /// What masks and hashes: the newest secret, or the lake's fingerprint key where no secret is configured.
     pub(super) hash_key: Vec<u8>,
     pub(super) limits: Limits,
+    unforgeable: bool,
     decode_id: Digest,
     warnings: Vec<String>,
 }
@@ -34,6 +38,7 @@ pub(super) struct Plan {
 /// How records are read.
 pub(super) enum Reading {
     Edge(Arc<EdgePlan>),
+    Origin(Arc<OriginPlan>),
 }
 
 impl fmt::Debug for DecodePlan {
@@ -52,7 +57,7 @@ impl DecodePlan {
     ) -> Result<Self, SpecError> {
         let mut checked = match &spec.format {
             Format::CloudFrontRealtime(sets) => edge(spec, sets, privacy.client_ip)?,
-            Format::ApiGateway(_) => return Err(SpecError::NotJson),
+            Format::ApiGateway(templates) => origin(spec, templates, privacy.client_ip)?,
         };
         let secret = privacy.key_secrets.first();
         if checked.hashes && secret.is_none() {
@@ -66,6 +71,7 @@ impl DecodePlan {
             masker: Masker { key_names: checked.key_names },
             hash_key: secret.map_or_else(|| fingerprint_key.to_vec(), |secret| secret.0.clone()),
             limits: limits.clone(),
+            unforgeable: checked.unforgeable,
             decode_id,
             warnings: checked.warnings,
         })))
@@ -75,14 +81,13 @@ impl DecodePlan {
     pub fn table(&self) -> Table {
         match &self.0.reading {
             Reading::Edge(_) => Table::EdgeRequests,
+            Reading::Origin(_) => Table::OriginRequests,
         }
     }
 
     /// Whether callers cannot choose the id of a request: only then are several fingerprints under one id a conflict.
     pub fn id_is_unforgeable(&self) -> bool {
-        match &self.0.reading {
-            Reading::Edge(_) => true,
-        }
+        self.0.unforgeable
     }
 
     /// Digest of all that decides what a record becomes: settings, secret (by its check value) and the decoder's
@@ -100,6 +105,7 @@ impl DecodePlan {
 /// Settings found to be in order.
 struct Checked {
     reading: Reading,
+    unforgeable: bool,
     /// The key is a secret and is hashed.
     hashes: bool,
     key_names: Vec<Vec<u8>>,
@@ -122,7 +128,9 @@ fn edge(spec: &SourceSpec, sets: &[FieldSet], client_ip: ClientIp) -> Result<Che
     let Some(last) = layouts.last() else { return Err(SpecError::Nothing { what: "fields" }) };
     // Only the newest set can still be changed. Records of older ones without id or time become rejects, and their
     // events are held where the key cannot be known.
-    let need = |has: bool, field: Field, why| if has { Ok(()) } else { Err(SpecError::MissingField { field: field.name(), why }) };
+    let need = |has: bool, field: Field, why| {
+        if has { Ok(()) } else { Err(SpecError::MissingField { field: field.name(), why }) }
+    };
     need(last.has(TIME_FIELD), TIME_FIELD, "every event needs its time")?;
     need(last.has(ID_FIELD), ID_FIELD, "it tells a record delivered twice from two requests")?;
 
@@ -174,7 +182,56 @@ fn edge(spec: &SourceSpec, sets: &[FieldSet], client_ip: ClientIp) -> Result<Che
     }
     let canonical = layouts.iter().map(|layout| format!("{:?} {}", layout.from, layout.canonical())).collect();
     let reading = Reading::Edge(Arc::new(EdgePlan { layouts, key, removed, client_ip }));
-    Ok(Checked { reading, hashes, key_names, warnings, canonical })
+    Ok(Checked { reading, unforgeable: true, hashes, key_names, warnings, canonical })
+}
+
+fn origin(spec: &SourceSpec, templates: &[Template], client_ip: ClientIp) -> Result<Checked, SpecError> {
+    ordered(templates.iter().map(|template| template.from), "format")?;
+    let key = match &spec.key {
+        KeySpec::None => None,
+        KeySpec::Variable(name) => Some(name.strip_prefix("$context.").unwrap_or(name)),
+        KeySpec::Header(_) | KeySpec::LogData { .. } | KeySpec::Query(_) => {
+            let instead = "a variable of the format, such as `key = \"$context.identity.apiKeyId\"`";
+            return Err(SpecError::KeyKind { kind: "API Gateway access", key: "header, log_data or query", instead });
+        }
+    };
+    let hashes = key == Some("identity.apiKey");
+    if hashes && spec.identifies == Identifies::Customer {
+        return Err(SpecError::HashedCustomer);
+    }
+    let (mut formats, mut key_names, mut warnings) = (Vec::new(), Vec::new(), Vec::new());
+    for Template { text, .. } in templates {
+        let template = TemplatePlan::new(text)?;
+        let slots = Slots::new(&template, key);
+        let missing = |variable: &str, why| Err(SpecError::MissingVariable { variable: variable.to_owned(), why });
+        if slots.request_id.is_none() && slots.extended_id.is_none() {
+            return missing("$context.extendedRequestId", "it tells a record delivered twice from two requests");
+        }
+        if slots.time.is_none() && slots.time_epoch.is_none() {
+            return missing("$context.requestTimeEpoch", "every event needs its time");
+        }
+        match (key, slots.key) {
+            (Some(name), None) => return missing(&format!("$context.{name}"), "it is the configured key"),
+            (_, Some(slot)) => key_names.push(template.variables[slot].key.to_ascii_lowercase().into_bytes()),
+            _ => {}
+        }
+        formats.push(Fmt { template, slots });
+    }
+    let unforgeable = formats.iter().all(Fmt::id_is_unforgeable);
+    if !unforgeable {
+        warnings.push(
+            "`$context.requestId` of a REST API can be chosen by the caller: repeated ids cannot be held as conflicts; add `$context.extendedRequestId` to the format".to_owned(),
+        );
+    }
+    if hashes {
+        warnings.push("`$context.identity.apiKey` writes the secret key itself into your logs; `$context.identity.apiKeyId` does not".to_owned());
+    }
+    // Stable: of formats with as many keys, the latest comes first.
+    formats.reverse();
+    formats.sort_by_key(|format| std::cmp::Reverse(format.template.keys));
+    let canonical = templates.iter().map(|template| format!("{:?} {}", template.from, template.text)).collect();
+    let reading = Reading::Origin(Arc::new(OriginPlan { formats, constants: spec.set.clone(), client_ip }));
+    Ok(Checked { reading, unforgeable, hashes, key_names, warnings, canonical })
 }
 
 /// Each but the first has a `from`, and they rise.

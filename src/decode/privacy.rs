@@ -147,7 +147,10 @@ mod tests {
         };
         assert_eq!(cut(ClientIp::Keep, "203.0.113.9").as_deref(), Some("203.0.113.9"));
         assert_eq!(cut(ClientIp::Truncate, "203.0.113.9").as_deref(), Some("203.0.113.0"));
-        assert_eq!(cut(ClientIp::Truncate, "2600:1700:2328:7f60:fc5c:8867:7522:1bef").as_deref(), Some("2600:1700:2328::"));
+        assert_eq!(
+            cut(ClientIp::Truncate, "2600:1700:2328:7f60:fc5c:8867:7522:1bef").as_deref(),
+            Some("2600:1700:2328::")
+        );
         assert_eq!(cut(ClientIp::Truncate, "::ffff:203.0.113.9").as_deref(), Some("203.0.113.0"));
         assert_eq!(cut(ClientIp::Truncate, "not an address"), None);
         assert_eq!(cut(ClientIp::Drop, "203.0.113.9"), None);

@@ -130,8 +130,34 @@ pub(super) fn epoch_millis(raw: &[u8]) -> Option<Micros> {
 /// API Gateway's `requestTime`: `09/Jun/2023:12:54:08 +0000`.
 pub(super) fn clf_time(raw: &[u8]) -> Option<Micros> {
     const MONTHS: &[u8; 36] = b"JanFebMarAprMayJunJulAugSepOctNovDec";
-    let [d1, d2, b'/', m1, m2, m3, b'/', y1, y2, y3, y4, b':', h1, h2, b':', n1, n2, b':', s1, s2, b' ', sign, z1, z2, z3, z4] =
-        *raw
+    let [
+        d1,
+        d2,
+        b'/',
+        m1,
+        m2,
+        m3,
+        b'/',
+        y1,
+        y2,
+        y3,
+        y4,
+        b':',
+        h1,
+        h2,
+        b':',
+        n1,
+        n2,
+        b':',
+        s1,
+        s2,
+        b' ',
+        sign,
+        z1,
+        z2,
+        z3,
+        z4,
+    ] = *raw
     else {
         return None;
     };

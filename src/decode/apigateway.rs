@@ -1,0 +1,482 @@
+//! API Gateway access-log records to rows of `origin_requests`, through the formats configured for the stage. A record
+//! must hold every key of a format: one that was cut, or pieced together by a hostile value, does not. Keys beyond
+//! those are passed over; the same key twice is refused, since a caller who can break out of a string would send one.
+//!
+//! Of several formats the one with the most keys that fits is taken, whenever the object arrived: what a record becomes
+//! depends on its bytes alone, so that a second delivery after a change of format is still the same event.
+
+use std::sync::Arc;
+
+use super::columns::{Origin, OriginColumns};
+use super::error::Reject;
+use super::json::{JsonError, Scalar, Scanner, Text};
+use super::privacy::{KeyHasher, push_client_ip};
+use super::template::{Member, Piece, Shape, TemplatePlan};
+use super::text::{clf_time, epoch_millis, epoch_seconds, integer, push_clean};
+use super::{ClientIp, Constants, Micros};
+
+/// Keys that no format knows, in one object; more is no access log.
+const UNKNOWN_KEYS_MAX: usize = 256;
+
+/// What is fixed for a source.
+pub(super) struct OriginPlan {
+    /// The format with most keys first; of equals the latest configured.
+    pub(super) formats: Vec<Fmt>,
+    pub(super) constants: Constants,
+    pub(super) client_ip: ClientIp,
+}
+
+/// One format with the places of the variables it has.
+pub(super) struct Fmt {
+    pub(super) template: TemplatePlan,
+    pub(super) slots: Slots,
+}
+
+impl Fmt {
+    /// Whether callers cannot choose the id: the extended one, and the only one of HTTP APIs, are made by API Gateway.
+    pub(super) fn id_is_unforgeable(&self) -> bool {
+        let has = |name| self.template.slot(name).is_some();
+        has("extendedRequestId") || has("routeKey") && !has("resourcePath")
+    }
+}
+
+/// Places of the variables that become columns.
+#[derive(Default)]
+pub(super) struct Slots {
+    pub(super) request_id: Option<usize>,
+    pub(super) extended_id: Option<usize>,
+    pub(super) time: Option<usize>,
+    pub(super) time_epoch: Option<usize>,
+    pub(super) key: Option<usize>,
+    /// The key is `$context.identity.apiKey`: a secret.
+    pub(super) key_is_secret: bool,
+    account: Option<usize>,
+    api_id: Option<usize>,
+    stage: Option<usize>,
+    domain: Option<usize>,
+    method: Option<usize>,
+    route: Option<usize>,
+    path: Option<usize>,
+    status: Option<usize>,
+    response_bytes: Option<usize>,
+    latency: Option<usize>,
+    integration_latency: [Option<usize>; 2],
+    integration_status: [Option<usize>; 2],
+    waf_response: Option<usize>,
+    error_type: Option<usize>,
+    client_ip: Option<usize>,
+    user_agent: Option<usize>,
+    protocol: Option<usize>,
+    subject: [Option<usize>; 3],
+    edge_request_id: [Option<usize>; 2],
+    /// Authorizer properties, sorted by name.
+    authorizer: Vec<(String, usize)>,
+}
+
+impl Slots {
+    /// `key`: the variable that holds the key, without `$context.`.
+    pub(super) fn new(template: &TemplatePlan, key: Option<&str>) -> Self {
+        let slot = |name| template.slot(name);
+        let properties = template.variables.iter().enumerate();
+        let properties = properties.filter_map(|(at, variable)| Some((variable.name.strip_prefix("authorizer.")?, at)));
+        let mut authorizer: Vec<_> = properties.map(|(name, at)| (name.to_owned(), at)).collect();
+        authorizer.sort_unstable();
+        Self {
+            request_id: slot("requestId"),
+            extended_id: slot("extendedRequestId"),
+            time: slot("requestTime"),
+            time_epoch: slot("requestTimeEpoch"),
+            key: key.and_then(slot),
+            key_is_secret: key == Some("identity.apiKey"),
+            account: slot("accountId"),
+            api_id: slot("apiId"),
+            stage: slot("stage"),
+            domain: slot("domainName"),
+            method: slot("httpMethod"),
+            route: slot("resourcePath").or_else(|| slot("routeKey")),
+            path: slot("path"),
+            status: slot("status"),
+            response_bytes: slot("responseLength"),
+            latency: slot("responseLatency"),
+            integration_latency: [slot("integrationLatency"), slot("integration.latency")],
+            integration_status: [slot("integration.status"), slot("integrationStatus")],
+            waf_response: slot("wafResponseCode"),
+            error_type: slot("error.responseType"),
+            client_ip: slot("identity.sourceIp"),
+            user_agent: slot("identity.userAgent"),
+            protocol: slot("protocol"),
+            subject: [slot("authorizer.customerId"), slot("authorizer.principalId"), slot("authorizer.claims.sub")],
+            edge_request_id: [slot("authorizer.cfid"), slot("authorizer.edgeRequestId")],
+            authorizer,
+        }
+    }
+
+    /// The name of a slot for messages.
+    fn name(template: &TemplatePlan, slot: usize) -> &str {
+        &template.variables[slot].key
+    }
+}
+
+/// Reads the records of one object.
+pub(super) struct OriginReader {
+    plan: Arc<OriginPlan>,
+    columns: OriginColumns,
+    record: Values,
+    authorizer: String,
+    text: String,
+}
+
+/// The values of one record by slot.
+#[derive(Default)]
+struct Values {
+    cells: Vec<Cell>,
+    /// Number of the record in which a key was last seen, by the key's number.
+    seen: Vec<u64>,
+    turn: u64,
+    /// Strings that had escapes.
+    unescaped: Vec<u8>,
+}
+
+#[derive(Clone, Copy)]
+enum Cell {
+    Null,
+    /// Within the record.
+    Record(usize, usize),
+    /// Within `unescaped`.
+    Unescaped(usize, usize),
+}
+
+/// Why a record does not fit a format.
+enum Misfit {
+    /// It may fit another.
+    Format(Reject),
+    Record(Reject),
+}
+
+impl From<JsonError> for Misfit {
+    fn from(error: JsonError) -> Self {
+        Self::Record(Reject::new("bad_json", format!("at byte {}: {}", error.at, error.what)))
+    }
+}
+
+impl OriginReader {
+    pub(super) fn new(plan: &Arc<OriginPlan>, of: &Origin<'_>) -> Self {
+        Self {
+            plan: plan.clone(),
+            columns: OriginColumns::new(of),
+            record: Values::default(),
+            authorizer: String::new(),
+            text: String::new(),
+        }
+    }
+
+    /// The rows so far as a batch.
+    pub(super) fn finish(&mut self, rows: usize) -> arrow::array::RecordBatch {
+        self.columns.finish(rows)
+    }
+
+    /// Reads one record into a row and gives its time.
+    pub(super) fn read(
+        &mut self,
+        record: &[u8],
+        position: i64,
+        fingerprint: i64,
+        hasher: &mut KeyHasher,
+    ) -> Result<Micros, Reject> {
+        if record.first() != Some(&b'{') {
+            return Err(Reject::new("not_json", "a record begins with something other than `{`"));
+        }
+        let plan = self.plan.clone();
+        let mut refused = None;
+        for format in &plan.formats {
+            match self.record.read(record, &format.template) {
+                Ok(()) => return self.append(record, format, &plan, position, fingerprint, hasher),
+                Err(Misfit::Record(reject)) => return Err(reject),
+                // The last format is the smallest: what it lacks says most.
+                Err(Misfit::Format(reject)) => refused = Some(reject),
+            }
+        }
+        Err(refused.unwrap_or_else(|| Reject::new("keys", "no format is configured")))
+    }
+
+    fn append(
+        &mut self,
+        record: &[u8],
+        format: &Fmt,
+        plan: &OriginPlan,
+        position: i64,
+        fingerprint: i64,
+        hasher: &mut KeyHasher,
+    ) -> Result<Micros, Reject> {
+        let Fmt { template, slots } = format;
+        let values = &self.record;
+        let get = |slot: Option<usize>| values.get(record, slot?);
+        let first = |slots: &[Option<usize>]| slots.iter().find_map(|&slot| get(slot));
+        let number = |slots: &[Option<usize>], max: i64| {
+            let Some((slot, raw)) = slots.iter().find_map(|&slot| Some((slot?, get(slot)?))) else { return Ok(None) };
+            integer(raw).filter(|value| *value <= max).map(Some).ok_or_else(|| {
+                Reject::new(
+                    "bad_number",
+                    format!("`{}` is not a whole number in its range", Slots::name(template, slot)),
+                )
+            })
+        };
+        let at = event_time(get(slots.time_epoch), get(slots.time))?;
+        let (id, caller_id) = match slots.extended_id {
+            Some(_) => (get(slots.extended_id), get(slots.request_id)),
+            None => (get(slots.request_id), None),
+        };
+        let id = id.ok_or_else(|| Reject::new("no_id", "the request id is missing"))?;
+        let status = number(&[slots.status], 999)?;
+        let response_bytes = number(&[slots.response_bytes], i64::MAX)?;
+        let latency_ms = number(&[slots.latency], i64::from(i32::MAX))?;
+        let integration_latency_ms = number(&slots.integration_latency, i64::from(i32::MAX))?;
+        let integration_status = number(&slots.integration_status, 999)?;
+
+        let small = |value: Option<i64>| value.map(|value| value as i16);
+        let int = |value: Option<i64>| value.map(|value| value as i32);
+        let or = |value, constant: &Option<String>, column: &mut super::columns::Text| match (value, constant) {
+            (None, Some(constant)) => column.text(constant),
+            (value, _) => column.clean(value),
+        };
+        let c = &mut self.columns;
+        c.event_time.append_value(at.0);
+        c.request_id.clean(Some(id));
+        c.caller_request_id.clean(caller_id);
+        c.fingerprint.append_value(fingerprint);
+        let key = get(slots.key);
+        match key {
+            Some(key) if slots.key_is_secret => c.key_ref.clean(Some(hasher.key_ref(key).as_bytes())),
+            key => c.key_ref.clean(key),
+        }
+        c.key_state.text(if key.is_some() { "present" } else { "absent" });
+        c.subject.clean(first(&slots.subject));
+        or(get(slots.account), &plan.constants.account, &mut c.account);
+        or(None, &plan.constants.region, &mut c.region);
+        c.api_id.clean(get(slots.api_id));
+        or(get(slots.stage), &plan.constants.stage, &mut c.stage);
+        c.domain.clean(get(slots.domain));
+        c.method.clean(get(slots.method));
+        c.route.clean(get(slots.route));
+        c.path.clean(get(slots.path));
+        c.status.append_option(small(status));
+        c.response_bytes.append_option(response_bytes);
+        c.latency_ms.append_option(int(latency_ms));
+        c.integration_latency_ms.append_option(int(integration_latency_ms));
+        c.integration_status.append_option(small(integration_status));
+        c.waf_response.clean(get(slots.waf_response));
+        c.error_type.clean(get(slots.error_type));
+        self.text.clear();
+        match get(slots.client_ip).and_then(|raw| std::str::from_utf8(raw).ok()) {
+            Some(ip) if push_client_ip(plan.client_ip, ip, &mut self.text) => {
+                c.client_ip.clean(Some(self.text.as_bytes()))
+            }
+            _ => c.client_ip.null(),
+        }
+        c.user_agent.clean(get(slots.user_agent));
+        c.protocol.clean(get(slots.protocol));
+        self.authorizer.clear();
+        if push_properties(&slots.authorizer, get, &mut self.authorizer) {
+            c.authorizer.text(&self.authorizer);
+        } else {
+            c.authorizer.null();
+        }
+        c.edge_request_id.clean(first(&slots.edge_request_id));
+        c.source_position.append_value(position);
+        Ok(at)
+    }
+}
+
+/// The epoch variable is exact to the millisecond and wins. REST APIs write milliseconds; seconds cannot be mistaken for them.
+fn event_time(epoch: Option<&[u8]>, text: Option<&[u8]>) -> Result<Micros, Reject> {
+    let time = match (epoch, text) {
+        (Some(epoch), _) => epoch_millis(epoch).or_else(|| epoch_seconds(epoch)),
+        (None, Some(text)) => clf_time(text),
+        (None, None) => return Err(Reject::new("no_time", "the request time is missing")),
+    };
+    time.ok_or_else(|| Reject::new("bad_time", "the request time is not a believable time"))
+}
+
+/// Appends the properties as a JSON object; false where none has a value.
+fn push_properties<'a>(
+    properties: &[(String, usize)],
+    get: impl Fn(Option<usize>) -> Option<&'a [u8]>,
+    out: &mut String,
+) -> bool {
+    let mut any = false;
+    for (number, (name, slot)) in properties.iter().enumerate() {
+        out.push(if number == 0 { '{' } else { ',' });
+        push_quoted(name.as_bytes(), out);
+        out.push(':');
+        match get(Some(*slot)) {
+            Some(value) => {
+                any = true;
+                push_quoted(value, out);
+            }
+            None => out.push_str("null"),
+        }
+    }
+    if any {
+        out.push('}');
+    }
+    any
+}
+
+fn push_quoted(text: &[u8], out: &mut String) {
+    out.push('"');
+    for part in text.split_inclusive(|byte| matches!(byte, b'"' | b'\\')) {
+        match part.split_last() {
+            Some((special @ (b'"' | b'\\'), before)) => {
+                push_clean(before, out);
+                out.push('\\');
+                out.push(*special as char);
+            }
+            _ => push_clean(part, out),
+        }
+    }
+    out.push('"');
+}
+
+impl Values {
+    fn read(&mut self, record: &[u8], template: &TemplatePlan) -> Result<(), Misfit> {
+        self.cells.clear();
+        self.cells.resize(template.variables.len(), Cell::Null);
+        self.seen.resize(self.seen.len().max(template.keys), 0);
+        self.turn += 1;
+        self.unescaped.clear();
+        let mut scanner = Scanner::new(record);
+        self.object(&mut scanner, template, 0)?;
+        Ok(scanner.end()?)
+    }
+
+    fn object(&mut self, scanner: &mut Scanner<'_>, template: &TemplatePlan, place: usize) -> Result<(), Misfit> {
+        let members = &template.objects[place];
+        let (mut found, mut next) = (0, 0);
+        let mut unknown: Vec<Text<'_>> = Vec::new();
+        scanner.object(|scanner, key| {
+            let Some(at) = lookup(members, key, next) else {
+                let mut name = Vec::new();
+                key.unescape(&mut name);
+                if unknown.iter().any(|other| other.is(&name)) {
+                    return Err(duplicate());
+                }
+                unknown.push(key);
+                if unknown.len() > UNKNOWN_KEYS_MAX {
+                    return Err(Misfit::Record(Reject::new("bad_json", "too many keys that no format has")));
+                }
+                return Ok(scanner.skip()?);
+            };
+            next = at + 1;
+            let member = &members[at];
+            if std::mem::replace(&mut self.seen[member.number], self.turn) == self.turn {
+                return Err(duplicate());
+            }
+            found += 1;
+            self.value(scanner, template, member)
+        })?;
+        if found == members.len() {
+            return Ok(());
+        }
+        let missing = members.iter().find(|member| self.seen[member.number] != self.turn);
+        let key = missing.map_or_else(String::new, |member| String::from_utf8_lossy(&member.key).into_owned());
+        Err(Misfit::Format(Reject::new("keys", format!("key `{key}` of the configured format is missing"))))
+    }
+
+    fn value(&mut self, scanner: &mut Scanner<'_>, template: &TemplatePlan, member: &Member) -> Result<(), Misfit> {
+        let starts = scanner.peek();
+        match &member.value {
+            Shape::Fixed => Ok(scanner.skip()?),
+            Shape::Object(place) if starts == Some(b'{') => self.object(scanner, template, *place),
+            Shape::Variable(slot) if !matches!(starts, Some(b'{' | b'[')) => {
+                self.cells[*slot] = self.cell(scanner.scalar()?);
+                Ok(())
+            }
+            Shape::Mixed(pieces) if !matches!(starts, Some(b'{' | b'[')) => {
+                let cell = self.cell(scanner.scalar()?);
+                self.take_apart(scanner.whole(), cell, pieces, member)
+            }
+            _ => Err(Misfit::Format(Reject::new("keys", format!("{} has a value of another kind", shown(member))))),
+        }
+    }
+
+    fn cell(&mut self, scalar: Scalar<'_>) -> Cell {
+        match scalar {
+            Scalar::Null => Cell::Null,
+            Scalar::Text(text) if text.escaped => {
+                let start = self.unescaped.len();
+                text.unescape(&mut self.unescaped);
+                Cell::Unescaped(start, self.unescaped.len())
+            }
+            Scalar::Text(text) => Cell::Record(text.at, text.at + text.raw.len()),
+            Scalar::Literal(at, literal) => Cell::Record(at, at + literal.len()),
+        }
+    }
+
+    fn take_apart(&mut self, record: &[u8], cell: Cell, pieces: &[Piece], member: &Member) -> Result<(), Misfit> {
+        let (bytes, start) = match cell {
+            Cell::Null => return Ok(()),
+            Cell::Record(start, end) => (&record[start..end], start),
+            Cell::Unescaped(start, end) => (&self.unescaped[start..end], start),
+        };
+        let part = |from: usize, to: usize| match cell {
+            Cell::Unescaped(..) => Cell::Unescaped(start + from, start + to),
+            _ => Cell::Record(start + from, start + to),
+        };
+        let misfit = || {
+            Misfit::Format(Reject::new("keys", format!("{} is not made as the configured format says", shown(member))))
+        };
+        let mut at = 0;
+        for (number, piece) in pieces.iter().enumerate() {
+            match (piece, pieces.get(number + 1)) {
+                (Piece::Fixed(text), _) => {
+                    if !bytes[at..].starts_with(text) {
+                        return Err(misfit());
+                    }
+                    at += text.len();
+                }
+                (Piece::Variable(slot), next) => {
+                    let rest = &bytes[at..];
+                    let length = match next {
+                        None => Some(rest.len()),
+                        // After the last variable the fixed text must end the value: whatever stands before is the variable.
+                        Some(Piece::Fixed(text)) if number + 2 == pieces.len() => {
+                            rest.len().checked_sub(text.len()).filter(|&length| rest[length..] == **text)
+                        }
+                        Some(Piece::Fixed(text)) => memchr::memmem::find(rest, text),
+                        Some(Piece::Variable(_)) => None,
+                    };
+                    let length = length.ok_or_else(misfit)?;
+                    self.cells[*slot] = part(at, at + length);
+                    at += length;
+                }
+            }
+        }
+        if at == bytes.len() { Ok(()) } else { Err(misfit()) }
+    }
+
+    /// The value of a variable; `-` and an empty one are none.
+    fn get<'a>(&'a self, record: &'a [u8], slot: usize) -> Option<&'a [u8]> {
+        let value = match self.cells[slot] {
+            Cell::Null => return None,
+            Cell::Record(start, end) => &record[start..end],
+            Cell::Unescaped(start, end) => &self.unescaped[start..end],
+        };
+        (!matches!(value, b"" | b"-")).then_some(value)
+    }
+}
+
+/// Keys mostly come in the format's order: the next one is tried first.
+fn lookup(members: &[Member], key: Text<'_>, next: usize) -> Option<usize> {
+    if members.get(next).is_some_and(|member| key.is(&member.key)) {
+        return Some(next);
+    }
+    members.iter().position(|member| key.is(&member.key))
+}
+
+fn duplicate() -> Misfit {
+    Misfit::Record(Reject::new("duplicate_key", "a key stands twice in one object"))
+}
+
+fn shown(member: &Member) -> String {
+    format!("key `{}`", String::from_utf8_lossy(&member.key))
+}

@@ -1,0 +1,126 @@
+//! CloudWatch Logs subscription documents: `{"messageType":…,"logEvents":[{"message":…},…],…}`. Each message is one
+//! record. Unknown keys are passed over; a second `logEvents` or `message` is refused, since one of them would be lost.
+
+use super::json::{JsonError, Scalar, Scanner};
+
+/// The key that gives an envelope away. In a bare record it can only stand within a string, its quotes escaped.
+const SIGN: &[u8] = b"\"logEvents\"";
+
+/// What kind of document it is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Kind {
+    /// Log events.
+    Data,
+    /// The service about itself: it checks whether it can deliver.
+    Control,
+    /// Another type of message, or none.
+    Unknown,
+}
+
+/// A document, read.
+#[derive(Default, Debug)]
+pub(super) struct Envelope {
+    /// Where the message of each log event stands and whether it has escapes; none for an event without message.
+    pub(super) messages: Vec<Option<Message>>,
+}
+
+/// A message within its document.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct Message {
+    pub(super) start: usize,
+    pub(super) end: usize,
+    pub(super) escaped: bool,
+}
+
+/// Finds out whether a document may be an envelope.
+pub(super) fn may_be_envelope(finder: &memchr::memmem::Finder<'_>, document: &[u8]) -> bool {
+    finder.find(document).is_some()
+}
+
+/// The finder for [`may_be_envelope`].
+pub(super) fn sign() -> memchr::memmem::Finder<'static> {
+    memchr::memmem::Finder::new(SIGN)
+}
+
+impl Envelope {
+    /// Reads a document; `None` where it is no envelope.
+    pub(super) fn read(&mut self, document: &[u8]) -> Result<Option<Kind>, JsonError> {
+        self.messages.clear();
+        let (mut kind, mut has_events) = (None, false);
+        let messages = &mut self.messages;
+        let mut scanner = Scanner::new(document);
+        scanner.object(|scanner, key| {
+            if key.is(b"messageType") {
+                let found = match scanner.scalar()? {
+                    Scalar::Text(text) if text.is(b"DATA_MESSAGE") => Kind::Data,
+                    Scalar::Text(text) if text.is(b"CONTROL_MESSAGE") => Kind::Control,
+                    _ => Kind::Unknown,
+                };
+                if kind.replace(found).is_some() {
+                    return scanner.error("messageType stands twice");
+                }
+                Ok(())
+            } else if key.is(b"logEvents") {
+                if std::mem::replace(&mut has_events, true) {
+                    return scanner.error("logEvents stands twice");
+                }
+                scanner.array(|scanner| {
+                    messages.push(event(scanner)?);
+                    Ok(())
+                })
+            } else {
+                scanner.skip()
+            }
+        })?;
+        scanner.end()?;
+        Ok(kind.filter(|_| has_events))
+    }
+}
+
+fn event(scanner: &mut Scanner<'_>) -> Result<Option<Message>, JsonError> {
+    let mut message = None;
+    scanner.object(|scanner, key| {
+        if !key.is(b"message") {
+            return scanner.skip();
+        }
+        let Scalar::Text(text) = scanner.scalar()? else { return Ok(()) };
+        let found = Message { start: text.at, end: text.at + text.raw.len(), escaped: text.escaped };
+        if message.replace(found).is_some() { scanner.error("message stands twice") } else { Ok(()) }
+    })?;
+    Ok(message)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(document: &str) -> Result<Option<(Kind, Vec<String>)>, JsonError> {
+        let mut envelope = Envelope::default();
+        let kind = envelope.read(document.as_bytes())?;
+        let texts = envelope.messages.iter();
+        let texts = texts.map(|at| at.map_or("-".to_owned(), |at| document[at.start..at.end].to_owned()));
+        Ok(kind.map(|kind| (kind, texts.collect())))
+    }
+
+    #[test]
+    fn every_message_is_found() {
+        let document = r#"{"messageType":"DATA_MESSAGE","policyLevel":"ACCOUNT","owner":"1","logEvents":[
+            {"id":"1","timestamp":5,"message":"{\"a\":1}","extractedFields":{"x":[1]}},{"id":"2"}]}"#;
+        assert_eq!(read(document).unwrap(), Some((Kind::Data, vec![r#"{\"a\":1}"#.to_owned(), "-".to_owned()])));
+        let control = r#"{"logEvents":[{"message":"CWL CONTROL MESSAGE: Checking"}],"messageType":"CONTROL_MESSAGE"}"#;
+        assert_eq!(read(control).unwrap().unwrap().0, Kind::Control);
+    }
+
+    #[test]
+    fn other_documents_are_none() {
+        assert_eq!(read(r#"{"requestId":"1"}"#).unwrap(), None);
+        assert_eq!(read(r#"{"logEvents":[]}"#).unwrap(), None);
+        assert!(!may_be_envelope(&sign(), br#"{"ua":"\"logEvents\""}"#));
+    }
+
+    #[test]
+    fn nothing_stands_twice() {
+        assert!(read(r#"{"messageType":"DATA_MESSAGE","logEvents":[],"logEvents":[]}"#).is_err());
+        assert!(read(r#"{"messageType":"DATA_MESSAGE","logEvents":[{"message":"a","message":"b"}]}"#).is_err());
+    }
+}

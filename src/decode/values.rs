@@ -1,0 +1,332 @@
+//! Plain bytes in any chunks to JSON objects, one after another, with or without white space between them. Only the
+//! structure is followed here: strings, brackets, and what may follow what. That is enough to notice a broken object
+//! early (a record cut off, a quote that was not escaped) and to go on after it: at the next line, or at the next `{`
+//! that stands where none could. What was passed over is handed on as one reject, never dropped.
+
+use super::ObjectError;
+
+/// Bytes kept of what is passed over: enough for a reject's excerpt.
+const EXCERPT_BYTES: usize = 4096;
+/// Objects and arrays inside each other; access logs and envelopes have four at most.
+const DEPTH_MAX: u32 = 64;
+
+/// What stood in the object next.
+pub(super) enum Value<'a> {
+    /// One JSON object, balanced but not checked further.
+    Whole(&'a [u8]),
+    /// The start of something else, and why it is none.
+    Broken { start: &'a [u8], bytes: u64, reason: &'static str, detail: &'static str },
+}
+
+/// Splits a stream into its JSON objects.
+pub(super) struct Values {
+    mode: Mode,
+    /// What came in earlier chunks of the value begun: all of it, or its first bytes once it cannot be read.
+    carry: Vec<u8>,
+    /// Bytes of the value begun that came in earlier chunks.
+    bytes: u64,
+    bytes_max: usize,
+    in_string: bool,
+    escaped: bool,
+    /// Last significant byte outside strings; `"` for a string's end, `a` for any literal.
+    previous: u8,
+    depth: u32,
+    /// One bit per level, the lowest for the innermost: set for an array.
+    arrays: u64,
+    reason: (&'static str, &'static str),
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Mode {
+    Between,
+    Inside,
+    Skipping,
+}
+
+/// What a byte inside a value means for it.
+enum Step {
+    Goes,
+    /// The value ends with this byte.
+    Ends,
+    /// The value is broken; a new one may begin with this byte.
+    BreaksBefore,
+    /// The value is broken and this line end ends what is passed over.
+    BreaksAtLineEnd,
+    /// The value is broken.
+    Breaks,
+}
+
+impl Values {
+    pub(super) fn new(bytes_max: usize) -> Self {
+        Self {
+            mode: Mode::Between,
+            carry: Vec::new(),
+            bytes: 0,
+            bytes_max,
+            in_string: false,
+            escaped: false,
+            previous: 0,
+            depth: 0,
+            arrays: 0,
+            reason: ("", ""),
+        }
+    }
+
+    /// Hands over every value completed by `chunk`.
+    pub(super) fn push(
+        &mut self,
+        chunk: &[u8],
+        on: &mut impl FnMut(Value<'_>) -> Result<(), ObjectError>,
+    ) -> Result<(), ObjectError> {
+        // The part of the value begun that lies in this chunk is `chunk[start..at]`.
+        let (mut start, mut at) = (0, 0);
+        while at < chunk.len() {
+            match self.mode {
+                Mode::Between => {
+                    let byte = chunk[at];
+                    if byte.is_ascii_whitespace() || byte == 0 {
+                        at += 1;
+                        continue;
+                    }
+                    start = at;
+                    if byte == b'{' {
+                        self.begin();
+                        at += 1;
+                    } else {
+                        self.skip("not_json", "a record begins with something other than `{`");
+                    }
+                }
+                Mode::Inside => {
+                    if self.in_string && !self.escaped {
+                        match memchr::memchr3(b'"', b'\\', b'\n', &chunk[at..]) {
+                            Some(offset) => at += offset,
+                            None => break,
+                        }
+                    }
+                    match self.step(chunk[at]) {
+                        Step::Goes => at += 1,
+                        Step::Ends => {
+                            at += 1;
+                            self.hand_over(&chunk[start..at], on)?;
+                        }
+                        Step::BreaksBefore => {
+                            self.reason = ("bad_json", "the object is not closed before the next one");
+                            self.give_up(&chunk[start..at], on)?;
+                        }
+                        Step::BreaksAtLineEnd => {
+                            self.reason = ("bad_json", "a line ends within a string");
+                            self.give_up(&chunk[start..at], on)?;
+                            at += 1;
+                        }
+                        Step::Breaks => self.skip("bad_json", "something stands where it cannot"),
+                    }
+                }
+                Mode::Skipping => {
+                    let byte = chunk[at];
+                    if byte == b'\n' || byte == b'{' && self.previous == b'}' {
+                        self.give_up(&chunk[start..at], on)?;
+                    } else {
+                        if !byte.is_ascii_whitespace() {
+                            self.previous = byte;
+                        }
+                        at += 1;
+                    }
+                }
+            }
+        }
+        if self.mode != Mode::Between {
+            self.keep(&chunk[start..]);
+        }
+        Ok(())
+    }
+
+    /// Hands over what is left: an object that is not closed.
+    pub(super) fn finish(
+        &mut self,
+        on: &mut impl FnMut(Value<'_>) -> Result<(), ObjectError>,
+    ) -> Result<(), ObjectError> {
+        if self.mode == Mode::Inside {
+            self.reason = ("bad_json", "the object ends within a record");
+        }
+        if self.mode != Mode::Between { self.give_up(&[], on) } else { Ok(()) }
+    }
+
+    fn begin(&mut self) {
+        self.mode = Mode::Inside;
+        (self.in_string, self.escaped, self.previous) = (false, false, b'{');
+        (self.depth, self.arrays) = (1, 0);
+    }
+
+    fn skip(&mut self, reason: &'static str, detail: &'static str) {
+        self.mode = Mode::Skipping;
+        self.previous = 0;
+        self.reason = (reason, detail);
+    }
+
+    /// Follows the structure by one byte.
+    fn step(&mut self, byte: u8) -> Step {
+        if self.in_string {
+            if byte == b'\n' {
+                return Step::BreaksAtLineEnd;
+            }
+            let escaped = std::mem::replace(&mut self.escaped, false);
+            if !escaped && byte == b'\\' {
+                self.escaped = true;
+            } else if !escaped && byte == b'"' {
+                self.in_string = false;
+                self.previous = b'"';
+            }
+            return Step::Goes;
+        }
+        let in_array = self.arrays & 1 == 1;
+        let expects_value = match self.previous {
+            b':' | b'[' => true,
+            b',' => in_array,
+            _ => false,
+        };
+        match byte {
+            b' ' | b'\t' | b'\r' | b'\n' => return Step::Goes,
+            b'"' if expects_value || matches!(self.previous, b'{' | b',') => self.in_string = true,
+            b'{' | b'[' if expects_value && self.depth < DEPTH_MAX => {
+                self.depth += 1;
+                self.arrays = self.arrays << 1 | u64::from(byte == b'[');
+            }
+            b'{' if !expects_value => return Step::BreaksBefore,
+            b'}' | b']' if (byte == b']') == in_array => {
+                self.depth -= 1;
+                self.arrays >>= 1;
+                if self.depth == 0 {
+                    return Step::Ends;
+                }
+                self.previous = b'}';
+                return Step::Goes;
+            }
+            b':' if self.previous == b'"' && !in_array => {}
+            b',' if matches!(self.previous, b'"' | b'}' | b'a') => {}
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'+' | b'-' | b'.' if expects_value || self.previous == b'a' => {
+                self.previous = b'a';
+                return Step::Goes;
+            }
+            _ => return Step::Breaks,
+        }
+        self.previous = byte;
+        Step::Goes
+    }
+
+    fn keep(&mut self, part: &[u8]) {
+        self.bytes += part.len() as u64;
+        // What is kept is always the value's beginning without gaps: nothing is left out before the excerpt is full.
+        let bytes_max = if self.mode == Mode::Skipping { EXCERPT_BYTES } else { EXCERPT_BYTES.max(self.bytes_max + 1) };
+        let room = bytes_max.saturating_sub(self.carry.len());
+        self.carry.extend_from_slice(&part[..part.len().min(room)]);
+    }
+
+    fn hand_over(
+        &mut self,
+        part: &[u8],
+        on: &mut impl FnMut(Value<'_>) -> Result<(), ObjectError>,
+    ) -> Result<(), ObjectError> {
+        if self.bytes + part.len() as u64 > self.bytes_max as u64 {
+            self.reason = ("too_long", "longer than the limit for one JSON object");
+            return self.give_up(part, on);
+        }
+        self.mode = Mode::Between;
+        if self.carry.is_empty() {
+            return on(Value::Whole(part));
+        }
+        self.carry.extend_from_slice(part);
+        let handed = on(Value::Whole(&self.carry));
+        self.carry.clear();
+        self.bytes = 0;
+        handed
+    }
+
+    fn give_up(
+        &mut self,
+        part: &[u8],
+        on: &mut impl FnMut(Value<'_>) -> Result<(), ObjectError>,
+    ) -> Result<(), ObjectError> {
+        self.keep(part);
+        self.mode = Mode::Between;
+        let (reason, detail) = self.reason;
+        let start = &self.carry[..self.carry.len().min(EXCERPT_BYTES)];
+        let handed = on(Value::Broken { start, bytes: self.bytes, reason, detail });
+        self.carry.clear();
+        self.bytes = 0;
+        handed
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn split_chunks(chunks: &[&[u8]], bytes_max: usize) -> Vec<String> {
+        let mut values = Values::new(bytes_max);
+        let mut out = Vec::new();
+        let mut on = |value: Value<'_>| {
+            out.push(match value {
+                Value::Whole(bytes) => String::from_utf8_lossy(bytes).into_owned(),
+                Value::Broken { start, bytes, reason, .. } => {
+                    format!("{reason} {bytes} {}", String::from_utf8_lossy(start))
+                }
+            });
+            Ok(())
+        };
+        for chunk in chunks {
+            values.push(chunk, &mut on).unwrap();
+        }
+        values.finish(&mut on).unwrap();
+        out
+    }
+
+    /// Splits the text whole, byte by byte and at every place in two: always into the same.
+    fn split(text: &str) -> Vec<String> {
+        let whole = split_chunks(&[text.as_bytes()], 1000);
+        let single: Vec<&[u8]> = text.as_bytes().chunks(1).collect();
+        assert_eq!(split_chunks(&single, 1000), whole);
+        for at in 0..text.len() {
+            assert_eq!(split_chunks(&[&text.as_bytes()[..at], &text.as_bytes()[at..]], 1000), whole);
+        }
+        whole
+    }
+
+    #[test]
+    fn objects_stand_back_to_back_or_in_lines() {
+        assert_eq!(split(r#"{"a":"}{\""}{"b":[{},[1,-]]}"#), [r#"{"a":"}{\""}"#, r#"{"b":[{},[1,-]]}"#]);
+        assert_eq!(split("{}\r\n\n {\n\"a\" : {\n} } \n"), ["{}", "{\n\"a\" : {\n} }"]);
+        assert!(split(" \n").is_empty());
+    }
+
+    #[test]
+    fn a_broken_object_costs_itself_only() {
+        assert_eq!(split("{\"a\":\"cut\n{\"b\":1}"), ["bad_json 9 {\"a\":\"cut", "{\"b\":1}"]);
+        assert_eq!(split("{\"a\":1\n{\"b\":1}"), ["bad_json 7 {\"a\":1\n", "{\"b\":1}"]);
+        assert_eq!(split(r#"{"a":1,{"b":1}"#), [r#"bad_json 7 {"a":1,"#, r#"{"b":1}"#]);
+        assert_eq!(split(r#"{"ua":"x "q" y","z":1}{"b":1}"#), [r#"bad_json 22 {"ua":"x "q" y","z":1}"#, r#"{"b":1}"#]);
+        assert_eq!(split("{\"ua\":\"x \"q\" y\"}\n{\"b\":1}"), [r#"bad_json 16 {"ua":"x "q" y"}"#, r#"{"b":1}"#]);
+        assert_eq!(split(r#"{"b":1}{"a":"#), [r#"{"b":1}"#, r#"bad_json 5 {"a":"#]);
+        assert_eq!(split(r#"{"a":]}{"b":1}"#), [r#"bad_json 7 {"a":]}"#, r#"{"b":1}"#]);
+    }
+
+    #[test]
+    fn other_text_is_a_reject_per_line() {
+        assert_eq!(split("a b\n{\"c\":1}\n[1]\n"), ["not_json 3 a b", "{\"c\":1}", "not_json 3 [1]"]);
+    }
+
+    #[test]
+    fn too_long_a_value_is_one_reject_and_the_next_is_read() {
+        let text = br#"{"a":"0123456789"}{"b":1}"#;
+        let expected = [r#"too_long 18 {"a":"0123456789"}"#, r#"{"b":1}"#];
+        assert_eq!(split_chunks(&[text], 15), expected);
+        let single: Vec<&[u8]> = text.chunks(1).collect();
+        let shown = split_chunks(&single, 15);
+        assert!(shown[0].starts_with("too_long 18 ") && shown[1] == expected[1], "{shown:?}");
+    }
+
+    #[test]
+    fn depth_is_bounded() {
+        let deep = format!("{{\"a\":{}\n{{\"b\":1}}", "[".repeat(100));
+        assert_eq!(split(&deep)[1], "{\"b\":1}");
+    }
+}
