@@ -168,8 +168,8 @@ async fn create(table: Table, log: LogStoreRef) -> Result<(), DeltaTableError> {
         (TableProperty::CheckpointInterval, "20".to_owned()),
         // How far back one can ask why a figure changed.
         (TableProperty::LogRetentionDuration, "interval 30 days".to_owned()),
-        // What vacuums of other engines must spare: longer than any query or build runs.
-        (TableProperty::DeletedFileRetentionDuration, "interval 7 days".to_owned()),
+        // How long the log remembers which files were removed, and so the oldest time a vacuum can be asked to spare.
+        (TableProperty::DeletedFileRetentionDuration, "interval 30 days".to_owned()),
         (TableProperty::DataSkippingStatsColumns, stats.join(",")),
     ];
     let mut builder = CreateBuilder::new()

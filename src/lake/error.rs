@@ -167,6 +167,16 @@ impl LakeError {
         }
     }
 
+    /// The same error, or, where it says that this staged file is not there, [`Self::StagedMissing`].
+    pub(crate) fn or_missing(self, staged: &str, object: &str) -> Self {
+        match self {
+            Self::Store { path, source: object_store::Error::NotFound { .. }, .. } if path == staged => {
+                Self::StagedMissing { path, object: object.to_owned() }
+            }
+            other => other,
+        }
+    }
+
     pub(crate) fn corrupt(path: impl ToString, reason: impl ToString) -> Self {
         Self::Corrupt { path: path.to_string(), reason: reason.to_string() }
     }

@@ -8,6 +8,8 @@ mod error;
 mod files;
 mod identity;
 mod layout;
+mod ledger;
+mod ledger_rows;
 mod merge;
 mod meta;
 mod parquet;
@@ -18,6 +20,7 @@ mod sort;
 mod staged;
 mod stats;
 mod unite;
+mod vacuum;
 
 use std::fmt;
 use std::sync::Arc;
@@ -30,11 +33,14 @@ use url::Url;
 pub use commit::{Committed, NewFile, Replacement};
 pub use delta::{LakeFile, LakeTable};
 pub use error::{LakeError, LakeErrorKind};
+pub use ledger::{KnownObjects, Ledger, LedgerChange};
+pub use ledger_rows::{KnownObject, ObjectHour, ObjectRow, ObjectState};
 pub use meta::FORMAT;
 pub use receipt::{ObjectVersion, Receipt, ReceiptId, StagedHour};
 pub use slot::{FileName, FileSlot};
 pub use staged::StageWriter;
 pub use unite::{SPLIT_MAX, StagedInput, Unit, UniteRules, United, unite};
+pub use vacuum::{VacuumRules, Vacuumed};
 
 /// A lake, opened; cheap to clone.
 #[derive(Clone)]

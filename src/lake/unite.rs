@@ -142,14 +142,9 @@ impl Work {
     fn run(mut self) -> Result<(United, Option<EncodedFile>), LakeError> {
         // The order of inputs decides between rows of one provenance, so it may not be the caller's.
         self.staged.sort_by(|a, b| a.path.cmp(&b.path));
-        self.united().map_err(|error| match error {
-            LakeError::Store { path, source: source @ object_store::Error::NotFound { .. }, action } => {
-                match self.staged.iter().find(|input| input.path == path) {
-                    Some(input) => LakeError::StagedMissing { path, object: input.object.clone() },
-                    None => LakeError::Store { path, source, action },
-                }
-            }
-            other => other,
+        let done = self.united();
+        done.map_err(|error| {
+            self.staged.iter().fold(error, |error, input| error.or_missing(&input.path, &input.object))
         })
     }
 
