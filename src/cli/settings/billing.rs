@@ -4,6 +4,7 @@ use std::fs;
 
 use crate::base::document::{Item, Section};
 use crate::base::problem::Problems;
+use crate::base::time::ParseTimeError;
 use crate::billing::{Billing, BillingDay, BillingFiles, BillingZone, ConfigFile};
 use crate::model::Meter;
 
@@ -51,7 +52,8 @@ pub(super) fn read(
         keys: keys.clone().flatten(),
         rates: rates.filter(|_| meters.is_some()).flatten(),
     };
-    let billing = Billing::parse(currency.unwrap_or(NO_CURRENCY), zone?, start.flatten(), &files, meters.unwrap_or(&[]));
+    let billing =
+        Billing::parse(currency.unwrap_or(NO_CURRENCY), zone?, start.flatten(), &files, meters.unwrap_or(&[]));
     match billing {
         Ok(billing) if customers.is_some() && keys.is_some() && rates_read && start.is_some() && currency.is_some() => {
             Some(Some(billing))
@@ -69,7 +71,7 @@ fn zone(item: &Item<'_>) -> Option<BillingZone> {
 }
 
 fn day(item: &Item<'_>) -> Option<BillingDay> {
-    item.moment()?.parse().map_err(|error: crate::base::time::ParseTimeError| item.problem(error.to_string())).ok()
+    item.moment()?.parse().map_err(|error: ParseTimeError| item.problem(error.to_string())).ok()
 }
 
 fn currency<'d>(item: &Item<'d>) -> Option<&'d str> {
