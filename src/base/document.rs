@@ -103,7 +103,7 @@ impl<'d> Section<'d> {
     }
 
     /// The tables of `[[key]]`, none where it is absent.
-    pub fn sections(&self, key: &str, known: &[&str]) -> Vec<Section<'d>> {
+    pub fn sections(&self, key: &str, known: &[&str]) -> Vec<Self> {
         let Some(item) = self.get(key) else { return Vec::new() };
         let within = self.title.trim_matches(['[', ']']);
         let title = if within.is_empty() { format!("[[{key}]]") } else { format!("[[{within}.{key}]]") };

@@ -231,7 +231,7 @@ fn tiers(list: &Item<'_>) -> Option<Vec<Tier>> {
     let mut tiers: Vec<Tier> = Vec::with_capacity(items.len());
     let mut right = true;
     for (at, item) in items.iter().enumerate() {
-        let Some(section) = item.section(&["up_to", "unit_price"]) else { return None };
+        let section = item.section(&["up_to", "unit_price"])?;
         let price = section.required("unit_price").and_then(|item| unit_price(&item));
         let previous = tiers.last().and_then(|tier| tier.up_to).unwrap_or(0);
         let is_last = at + 1 == items.len();

@@ -8,6 +8,7 @@ use insta::assert_snapshot;
 use meterlake::cli::init;
 use meterlake::cli::settings::{Settings, SettingsError};
 use meterlake::decode::{KeySecret, KeySpec};
+use proptest::prelude::*;
 use tempfile::TempDir;
 
 const SECRET: &str = "0123456789abcdef0123456789abcdef";
@@ -66,7 +67,7 @@ struct Files(TempDir);
 
 impl Files {
     fn new(config: &[&str]) -> Self {
-        let files = Self(TempDir::new().unwrap());
+        let files = Self(TempDir::new().expect("a temporary folder"));
         let text = format!("lake = \"lake\"\n{}", config.concat());
         files
             .with("meterlake.toml", &text)
@@ -76,7 +77,7 @@ impl Files {
     }
 
     fn with(self, name: &str, text: impl AsRef<[u8]>) -> Self {
-        fs::write(self.0.path().join(name), text).unwrap();
+        fs::write(self.0.path().join(name), text).expect("the file is written");
         self
     }
 
@@ -113,7 +114,6 @@ fn reads_a_whole_configuration() {
     assert_eq!(settings.privacy.key_secrets, [KeySecret(SECRET.as_bytes().to_vec())]);
     assert_eq!(settings.zone().name(), "Europe/Berlin");
     assert_eq!(settings.rejects_max_percent, 1);
-    assert!(settings.warnings.is_empty());
     assert_snapshot!(settings.canonical, @r#"
     fields ["edge",null,["cs-headers","timestamp"]]
     format ["origin",null,"{\"id\":\"$context.extendedRequestId\",\"key\":\"$context.identity.apiKeyId\"}"]
@@ -135,6 +135,7 @@ fn billing_may_be_absent_in_whole_or_part() {
     let settings = Files::new(&[ORIGIN, METER]).load().unwrap();
     assert!(settings.billing.is_none() && settings.privacy.key_secrets.is_empty());
     let settings = Files::new(&[ORIGIN, METER, "[billing]\ncustomers = \"customers.csv\"\n"]).load().unwrap();
+    assert!(settings.warnings.is_empty());
     assert!(settings.billing.unwrap().rates.is_none());
 }
 
@@ -486,6 +487,14 @@ fn what_could_be_a_key_is_not_shown() {
 }
 
 #[test]
+fn keys_that_no_event_will_have_are_warned_of() {
+    assert_snapshot!(all().load().unwrap().warnings.join("\n"), @r#"no row of the keys file has a `key_fingerprint`, which is how source `edge` tells keys: all its usage will be held"#);
+    let rows = "customer_id,api_key_id,valid_from\nacme,Xk4bQ9hunter2hunter2hunter2hunter2hunter,2026-01-01\n";
+    let settings = Files::new(&[ORIGIN, METER, BILLING]).with("keys.csv", rows).load().unwrap();
+    assert_snapshot!(settings.warnings.join("\n"), @r#"line 2 of the keys file: `api_key_id` looks like a key itself; ids are stored as they are, so give its id (10 characters) or its fingerprint"#);
+}
+
+#[test]
 fn wrong_columns_are_told() {
     let files = all()
         .with("customers.csv", "customer_id;plan;valid_from\nacme;pro;2026-01-01\n")
@@ -669,4 +678,49 @@ fn is_setting(line: &str) -> bool {
         || line.starts_with("    ")
         || line.starts_with("# ")
         || (name.len() < line.len() && name.trim_start().starts_with('='))
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(400))]
+
+    /// Whatever stands where, loading ends with settings or with reasons.
+    #[test]
+    fn any_spoilt_file_is_refused_with_a_reason(
+        name in prop::sample::select(vec!["meterlake.toml", "rates.toml", "customers.csv", "keys.csv"]),
+        at in any::<prop::sample::Index>(),
+        cut in 0..12_usize,
+        put in prop::sample::select(vec!["", "7", "1.5", "true", "[]", "{}", "[[1]]", "''", "2026-01-01", "\"x\"", "\n", ",", "=", "\u{0}", "ä"]),
+    ) {
+        let files = all();
+        let path = files.0.path().join(name);
+        let text = fs::read_to_string(&path).unwrap();
+        let from = at.index(text.len() + 1);
+        let to = (from + cut).min(text.len());
+        let spoilt = [&text.as_bytes()[..from], put.as_bytes(), &text.as_bytes()[to..]].concat();
+        fs::write(&path, spoilt).unwrap();
+        if let Err(error) = files.load() {
+            let shown = error.to_string();
+            prop_assert!(!shown.is_empty() && !shown.contains("cannot say why"), "{}", shown);
+        }
+    }
+
+    /// A whole value of the configuration replaced by one of another type.
+    #[test]
+    fn any_value_of_another_type_is_refused_with_a_reason(
+        at in any::<prop::sample::Index>(),
+        put in prop::sample::select(vec!["7", "-1", "1.5", "true", "[]", "{}", "[{}]", "[[1]]", "''", "2026-01-01", "'x'"]),
+        rates in any::<bool>(),
+    ) {
+        let files = all();
+        let path = files.0.path().join(if rates { "rates.toml" } else { "meterlake.toml" });
+        let text = fs::read_to_string(&path).unwrap();
+        let values: Vec<usize> = text.match_indices(" = ").map(|(at, _)| at + 3).collect();
+        let from = values[at.index(values.len())];
+        let to = from + text[from..].find('\n').unwrap_or(text.len() - from);
+        fs::write(&path, [&text[..from], put, &text[to..]].concat()).unwrap();
+        if let Err(error) = files.load() {
+            let shown = error.to_string();
+            prop_assert!(!shown.is_empty() && !shown.contains("cannot say why"), "{}", shown);
+        }
+    }
 }

@@ -135,10 +135,14 @@ impl Settings {
             .and_then(|table| read(path, &document.root(&table, ROOT_KEYS), &around, &mut of_other_files));
         let mut problems = document.into_problems();
         problems.extend(of_other_files);
-        match (problems.or(()), settings) {
-            (Ok(()), Some(settings)) => Ok(settings),
-            (Err(problems), _) => Err(SettingsError::Problems(problems)),
-            (Ok(()), None) => unreachable!("a value that cannot be read is noted as a problem"),
+        match settings {
+            Some(settings) => problems.or(settings).map_err(SettingsError::Problems),
+            None => {
+                if problems.is_empty() {
+                    problems.add(&name, 1, "meterlake cannot read this and cannot say why: please report it");
+                }
+                Err(SettingsError::Problems(problems.sorted()))
+            }
         }
     }
 
@@ -168,6 +172,7 @@ fn read(path: &Path, root: &Section<'_>, around: &Around<'_>, others: &mut Probl
     let retention = sections::retention(root);
     let sources: Option<Vec<SourceSettings>> = sources.into_iter().map(|source| source.settings).collect();
     let (sources, meters, billing) = (sources?, meters?, billing?);
+    warnings.extend(billing.iter().flat_map(|billing| billing::hints(billing, &sources)));
     let mut settings = Settings {
         file: path.to_owned(),
         lake: lake?.text,
