@@ -88,7 +88,9 @@ impl<'d> Section<'d> {
     /// The value of a key.
     pub fn get(&self, key: &str) -> Option<Item<'d>> {
         let value = self.table.get(key)?;
-        Some(Item { document: self.document, title: format!("`{key}`"), value })
+        let is_header = self.title.is_empty() && value.get_ref().is_table();
+        let title = if is_header { format!("[{key}]") } else { format!("`{key}`") };
+        Some(Item { document: self.document, title, value })
     }
 
     /// The value of a key; its absence is a problem.
@@ -101,15 +103,17 @@ impl<'d> Section<'d> {
     }
 
     /// The tables of `[[key]]`, none where it is absent.
-    pub fn sections(&self, key: &str, known: &[&str]) -> Vec<Section<'d>> {
+    pub fn sections(&self, key: &str, known: &[&str]) -> Vec<Self> {
         let Some(item) = self.get(key) else { return Vec::new() };
+        let within = self.title.trim_matches(['[', ']']);
+        let title = if within.is_empty() { format!("[[{key}]]") } else { format!("[[{within}.{key}]]") };
         match item.value.get_ref() {
             DeValue::Array(values) if values.iter().all(|value| value.get_ref().is_table()) => values
                 .iter()
-                .filter_map(|value| Item { title: format!("[[{key}]]"), value, ..item.clone() }.section(known))
+                .filter_map(|value| Item { title: title.clone(), value, ..item.clone() }.section(known))
                 .collect(),
             _ => {
-                item.problem(format!("write [[{key}]], with two brackets: there can be several"));
+                item.problem(format!("write {title}, with two brackets: there can be several"));
                 Vec::new()
             }
         }

@@ -20,7 +20,7 @@ impl fmt::Display for Problem {
     }
 }
 
-/// All mistakes found, in the order of their files and lines.
+/// All mistakes found.
 #[derive(Clone, Default, PartialEq, Eq, Debug)]
 pub struct Problems(Vec<Problem>);
 
@@ -40,16 +40,14 @@ impl Problems {
         self.0.is_empty()
     }
 
-    /// The mistakes, file by file as they were noted, each file's by line.
+    /// The mistakes.
     pub fn iter(&self) -> impl Iterator<Item = &Problem> {
         self.0.iter()
     }
 
-    /// `value` where nothing is wrong, else everything that is.
-    pub fn or<T>(mut self, value: T) -> Result<T, Self> {
-        if self.0.is_empty() {
-            return Ok(value);
-        }
+    /// File by file as they were noted, each file's by line, each once.
+    #[must_use]
+    pub fn sorted(mut self) -> Self {
         let mut files: Vec<String> = Vec::new();
         for problem in &self.0 {
             if !files.contains(&problem.file) {
@@ -58,7 +56,12 @@ impl Problems {
         }
         self.0.sort_by_key(|problem| (files.iter().position(|file| *file == problem.file), problem.line));
         self.0.dedup();
-        Err(self)
+        self
+    }
+
+    /// `value` where nothing is wrong, else everything that is, sorted.
+    pub fn or<T>(self, value: T) -> Result<T, Self> {
+        if self.0.is_empty() { Ok(value) } else { Err(self.sorted()) }
     }
 }
 

@@ -53,7 +53,8 @@ impl Customers {
                 overlap.second.line,
                 format!(
                     "customer `{id}` is on two plans at once: line {} already covers {}; end it with `valid_to`",
-                    first.line, first.valid
+                    first.line,
+                    zone.show(first.valid)
                 ),
             );
         }

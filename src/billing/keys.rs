@@ -74,7 +74,8 @@ impl Keys {
                     format!(
                         "this `{column}` is owned twice at once: line {} has it too, for {}; end that with `valid_to`, \
                          or leave this reference empty in one of the rows",
-                        first.line, first.valid
+                        first.line,
+                        zone.show(first.valid)
                     ),
                 );
             }

@@ -135,7 +135,7 @@ impl Reader<'_> {
         let prices: Vec<Price> = sections.iter().filter_map(|price| self.price(price)).collect();
         // The order between prices means something only once each of them is right.
         if prices.len() == sections.len() {
-            check_together(&sections, &prices);
+            check_together(self.zone, &sections, &prices);
         }
         id.map(|id| Plan { id: id.to_owned(), prices })
     }
@@ -231,7 +231,7 @@ fn tiers(list: &Item<'_>) -> Option<Vec<Tier>> {
     let mut tiers: Vec<Tier> = Vec::with_capacity(items.len());
     let mut right = true;
     for (at, item) in items.iter().enumerate() {
-        let Some(section) = item.section(&["up_to", "unit_price"]) else { return None };
+        let section = item.section(&["up_to", "unit_price"])?;
         let price = section.required("unit_price").and_then(|item| unit_price(&item));
         let previous = tiers.last().and_then(|tier| tier.up_to).unwrap_or(0);
         let is_last = at + 1 == items.len();
@@ -247,7 +247,9 @@ fn tiers(list: &Item<'_>) -> Option<Vec<Tier>> {
             }
             Some(end) => end.integer(1..=i64::MAX).and_then(|up_to| {
                 if up_to <= previous {
-                    end.problem(format!("tiers out of order: `up_to` {up_to} must be more than the {previous} before it"));
+                    end.problem(format!(
+                        "tiers out of order: `up_to` {up_to} must be more than the {previous} before it"
+                    ));
                     return None;
                 }
                 Some(Some(up_to))
@@ -288,13 +290,15 @@ fn matches(item: &Item<'_>, meter: Option<&Meter>) -> Option<Vec<Match>> {
     right.then_some(matches)
 }
 
-fn check_together(sections: &[Section<'_>], prices: &[Price]) {
+fn check_together(zone: BillingZone, sections: &[Section<'_>], prices: &[Price]) {
     let claims = prices.iter().zip(0..).map(|(price, at)| (&price.id, Claim { valid: price.valid, line: at }));
     for overlap in overlaps(claims) {
         let first = &prices[overlap.first.line as usize];
         sections[overlap.second.line as usize].problem(format!(
             "price `{}` is defined twice at once: line {} already covers {}; end it with `to`",
-            first.id, first.line, first.valid
+            first.id,
+            first.line,
+            zone.show(first.valid)
         ));
     }
     for (at, price) in prices.iter().enumerate() {

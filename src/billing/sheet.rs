@@ -19,6 +19,8 @@ pub struct ConfigFile {
 pub(crate) struct Sheet<'f> {
     file: &'f ConfigFile,
     header: Vec<String>,
+    /// Rows are read only under a right header.
+    header_is_right: bool,
     rows: Vec<(u32, Vec<String>)>,
     pub(crate) problems: Problems,
 }
@@ -44,7 +46,8 @@ pub(crate) enum Grain {
 impl<'f> Sheet<'f> {
     /// Reads a file whose header must have `required` and may have `optional` columns.
     pub(crate) fn read(file: &'f ConfigFile, required: &[&str], optional: &[&str]) -> Self {
-        let mut sheet = Self { file, header: Vec::new(), rows: Vec::new(), problems: Problems::default() };
+        let mut sheet =
+            Self { file, header: Vec::new(), header_is_right: false, rows: Vec::new(), problems: Problems::default() };
         let bytes = file.bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&file.bytes);
         let mut reader = csv::ReaderBuilder::new().has_headers(false).flexible(true).from_reader(bytes);
         let mut record = csv::ByteRecord::new();
@@ -97,11 +100,12 @@ impl<'f> Sheet<'f> {
         }
         if self.header.is_empty() {
             self.check_header(line, &cells, required, optional);
+            self.header_is_right = self.problems.is_empty();
             self.header = cells;
-        } else if cells.len() != self.header.len() {
+        } else if self.header_is_right && cells.len() != self.header.len() {
             let (wanted, found) = (self.header.len(), cells.len());
             self.problem(line, format!("this row has {found} columns where the header has {wanted}"));
-        } else if cells.iter().any(|cell| !cell.is_empty()) {
+        } else if self.header_is_right && cells.iter().any(|cell| !cell.is_empty()) {
             self.rows.push((line, cells));
         }
     }
@@ -110,7 +114,10 @@ impl<'f> Sheet<'f> {
         if let [only] = names
             && let Some(separator) = [';', '\t'].into_iter().find(|c| only.contains(*c))
         {
-            return self.problem(line, format!("columns must be separated by commas, not by `{}`", separator.escape_default()));
+            return self.problem(
+                line,
+                format!("columns must be separated by commas, not by `{}`", separator.escape_default()),
+            );
         }
         for (at, name) in names.iter().enumerate() {
             let known = required.iter().chain(optional).copied();
@@ -147,13 +154,12 @@ impl<'s> Row<'s> {
 
     /// The interval of `valid_from` and `valid_to`.
     pub(crate) fn valid(&self, zone: BillingZone, grain: Grain) -> Result<HalfOpen<Micros>, String> {
-        let instant = |column: &str, text: &str| parse_instant(zone, grain, text).map_err(|e| format!("`{column}`: {e}"));
+        let instant =
+            |column: &str, text: &str| parse_instant(zone, grain, text).map_err(|e| format!("`{column}`: {e}"));
         let from = self.required("valid_from")?;
         let to = self.cell("valid_to");
-        let range = HalfOpen {
-            from: instant("valid_from", from)?,
-            to: to.map(|text| instant("valid_to", text)).transpose()?,
-        };
+        let range =
+            HalfOpen { from: instant("valid_from", from)?, to: to.map(|text| instant("valid_to", text)).transpose()? };
         HalfOpen::new(range.from, range.to)
             .ok_or_else(|| format!("`valid_to` ({}) must be later than `valid_from` ({from})", to.unwrap_or_default()))
     }

@@ -4,7 +4,8 @@
 use std::sync::Arc;
 
 use arrow::array::{
-    ArrayRef, Decimal128Builder, Int32Builder, Int64Builder, RecordBatch, StringViewBuilder, TimestampMicrosecondBuilder,
+    ArrayRef, Decimal128Builder, Int32Builder, Int64Builder, RecordBatch, StringViewBuilder,
+    TimestampMicrosecondBuilder,
 };
 use arrow::error::ArrowError;
 
@@ -106,8 +107,9 @@ fn api_keys<'s>(
         let form = KeyForm::of(source);
         match form {
             KeyForm::Nothing => {}
-            KeyForm::Customer => rows
-                .extend(billing.customers.lifetimes().into_iter().map(|(id, valid)| (&*source.name, id, id, None, valid))),
+            KeyForm::Customer => rows.extend(
+                billing.customers.lifetimes().into_iter().map(|(id, valid)| (&*source.name, id, id, None, valid)),
+            ),
             KeyForm::Id | KeyForm::Fingerprint => rows.extend(billing.keys.rows().iter().filter_map(|key| {
                 let reference = if form == KeyForm::Id { &key.api_key_id } else { &key.key_fingerprint };
                 let owner = &*key.customer_id;
@@ -171,9 +173,11 @@ fn price_matches(billing: &Billing) -> Result<RecordBatch, ArrowError> {
     for plan in billing.plans_by_id() {
         for price in &plan.prices {
             for wish in &price.matches {
-                rows.extend(wish.values.iter().map(|value| {
-                    (&*plan.id, &*price.id, price.valid, &*wish.column, fragment(&wish.column, value))
-                }));
+                rows.extend(
+                    wish.values.iter().map(|value| {
+                        (&*plan.id, &*price.id, price.valid, &*wish.column, fragment(&wish.column, value))
+                    }),
+                );
             }
         }
     }

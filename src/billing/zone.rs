@@ -191,6 +191,16 @@ impl BillingZone {
         self.start(self.day_of(at)) == at
     }
 
+    /// A range as people write it: days where it begins and ends with one, `…` where it is open.
+    pub fn show(self, range: HalfOpen<Micros>) -> String {
+        let end = |at: Micros| match self.day_of(at) {
+            day if self.start(day) == at => day.to_string(),
+            _ => at.to_string(),
+        };
+        let from = if self.day_of(range.from) <= BillingDay(0) { "…".to_owned() } else { end(range.from) };
+        format!("[{from}, {})", range.to.map_or("…".to_owned(), end))
+    }
+
     fn after_gap(self, midnight: NaiveDateTime) -> Micros {
         let first = (1..=4 * 26)
             .filter_map(|quarters| midnight.checked_add_signed(TimeDelta::minutes(15 * quarters)))
@@ -203,5 +213,94 @@ impl BillingZone {
         let first = NaiveDate::from_ymd_opt(years.start, 1, 1)?;
         let days = first.iter_days().take_while(|date| date.year() < years.end);
         days.map(BillingDay::from_date).find(|day| self.start(*day).0.rem_euclid(QUARTER_HOUR_MICROS) != 0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const ZONES: &[&str] = &[
+        "UTC",
+        "Europe/Berlin",
+        "America/New_York",
+        "Asia/Kathmandu",
+        "Australia/Lord_Howe",
+        "America/Havana",
+        "Asia/Beirut",
+        "America/Santiago",
+        "Pacific/Apia",
+    ];
+
+    fn day(text: &str) -> BillingDay {
+        text.parse().unwrap()
+    }
+
+    proptest! {
+        #[test]
+        fn days_tile_time(zone in prop::sample::select(ZONES), number in 16_436..40_000_i32, within in 0.0..1.0_f64) {
+            let zone = BillingZone::named(zone).unwrap();
+            let bounds = zone.bounds(BillingDay(number));
+            let end = bounds.to.unwrap();
+            let hours = (end.0 - bounds.from.0) / 3_600_000_000;
+            prop_assert!((22..=26).contains(&hours));
+            prop_assert_eq!(end, zone.bounds(BillingDay(number + 1)).from);
+            prop_assert_eq!(bounds.from.0 % QUARTER_HOUR_MICROS, 0);
+            for at in [bounds.from.0, end.0 - 1, bounds.from.0 + ((end.0 - bounds.from.0 - 1) as f64 * within) as i64] {
+                prop_assert_eq!(zone.day_of(Micros(at)), BillingDay(number));
+            }
+            prop_assert!(zone.is_start(bounds.from) && !zone.is_start(Micros(end.0 - 1)));
+            let touching: Vec<_> = zone.days_touching(Micros(bounds.from.0 - 1), Micros(end.0 + 1)).collect();
+            prop_assert_eq!(touching, [number - 1, number, number + 1].map(BillingDay));
+        }
+
+        #[test]
+        fn months_tile_days(number in -12..2_000_i32) {
+            let month = BillingMonth(number);
+            prop_assert_eq!(month.to_string().parse::<BillingMonth>(), Ok(month));
+            prop_assert!(month.days().all(|day| day.month() == month));
+            prop_assert_eq!(month.days().last().unwrap().next(), month.next().first_day());
+        }
+    }
+
+    #[test]
+    fn clocks_change() {
+        let berlin = BillingZone::named("Europe/Berlin").unwrap();
+        assert_eq!(berlin.start(day("2026-03-29")).to_string(), "2026-03-28T23:00:00Z");
+        assert_eq!(berlin.start(day("2026-03-30")).to_string(), "2026-03-29T22:00:00Z");
+        assert_eq!(berlin.start(day("2026-10-26")).to_string(), "2026-10-25T23:00:00Z");
+        // Half an hour, on the first Sunday of April.
+        let lord_howe = BillingZone::named("Australia/Lord_Howe").unwrap();
+        assert_eq!(lord_howe.start(day("2026-04-05")).to_string(), "2026-04-04T13:00:00Z");
+        assert_eq!(lord_howe.start(day("2026-04-06")).to_string(), "2026-04-05T13:30:00Z");
+        // Midnight is skipped: the day begins at 01:00 local.
+        let santiago = BillingZone::named("America/Santiago").unwrap();
+        assert_eq!(santiago.start(day("2026-09-06")).to_string(), "2026-09-06T04:00:00Z");
+        // Midnight comes twice: the first counts.
+        let havana = BillingZone::named("America/Havana").unwrap();
+        assert_eq!(havana.start(day("2026-11-01")).to_string(), "2026-11-01T04:00:00Z");
+        assert_eq!(havana.start(day("2026-11-02")).to_string(), "2026-11-02T05:00:00Z");
+        let kathmandu = BillingZone::named("Asia/Kathmandu").unwrap();
+        assert_eq!(kathmandu.start(day("2026-10-01")).to_string(), "2026-09-30T18:15:00Z");
+        let october: BillingMonth = "2026-10".parse().unwrap();
+        assert_eq!(berlin.month_bounds(october).to_string(), "[2026-09-30T22:00:00Z, 2026-10-31T23:00:00Z)");
+        assert_eq!(october.days().count(), 31);
+    }
+
+    #[test]
+    fn refuses_what_cannot_be_billed_in() {
+        // Liberia's clocks were 44 minutes 30 seconds behind until 1972.
+        let monrovia = BillingZone::named("Africa/Monrovia").unwrap();
+        assert_eq!(monrovia.off_quarter(1970..1975), Some(day("1970-01-01")));
+        assert!(
+            chrono_tz::TZ_VARIANTS
+                .iter()
+                .filter(|tz| tz.name().starts_with("America/A"))
+                .all(|tz| BillingZone::named(tz.name()).is_ok())
+        );
+        assert!(BillingZone::named("europe/berlin").unwrap_err().to_string().contains("`Europe/Berlin`"));
+        assert!("2026-1".parse::<BillingMonth>().is_err() && "2026-13".parse::<BillingMonth>().is_err());
     }
 }

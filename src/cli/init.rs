@@ -1,7 +1,7 @@
 //! `meterlake init`: a commented configuration and the files it names, ready to run. It never overwrites a file unless told.
 
-use std::fs;
-use std::io;
+use std::fs::{self, File};
+use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 
 const FILES: &[(&str, &str)] = &[
@@ -36,7 +36,14 @@ pub fn write(dir: &Path, force: bool) -> Result<Vec<PathBuf>, InitError> {
     }
     fs::create_dir_all(dir).map_err(|source| InitError::Write { path: dir.to_owned(), source })?;
     for (path, (_, text)) in paths.iter().zip(FILES) {
-        fs::write(path, text).map_err(|source| InitError::Write { path: path.clone(), source })?;
+        let written = File::options()
+            .write(true)
+            .create(true)
+            .truncate(true)
+            .create_new(!force)
+            .open(path)
+            .and_then(|mut file| file.write_all(text.as_bytes()));
+        written.map_err(|source| InitError::Write { path: path.clone(), source })?;
     }
     Ok(paths)
 }

@@ -4,13 +4,17 @@ use std::fs;
 
 use crate::base::document::{Item, Section};
 use crate::base::problem::Problems;
-use crate::billing::{Billing, BillingDay, BillingFiles, BillingZone, ConfigFile};
+use crate::base::time::ParseTimeError;
+use crate::billing::{Billing, BillingDay, BillingFiles, BillingZone, ConfigFile, is_hashed};
+use crate::decode::{Identifies, KeySpec};
 use crate::model::Meter;
 
-use super::Around;
+use super::{Around, SourceSettings};
 
 /// ISO 4217 for "no currency": nothing has a price.
 const NO_CURRENCY: &str = "XXX";
+/// Keys that API Gateway makes have 40 letters and digits, its key ids 10.
+const RAW_KEY_BYTES_MIN: usize = 36;
 
 /// `Some(None)` without such a section; `None` only where a problem was noted, in the file or in `others`.
 pub(super) fn read(
@@ -51,7 +55,8 @@ pub(super) fn read(
         keys: keys.clone().flatten(),
         rates: rates.filter(|_| meters.is_some()).flatten(),
     };
-    let billing = Billing::parse(currency.unwrap_or(NO_CURRENCY), zone?, start.flatten(), &files, meters.unwrap_or(&[]));
+    let billing =
+        Billing::parse(currency.unwrap_or(NO_CURRENCY), zone?, start.flatten(), &files, meters.unwrap_or(&[]));
     match billing {
         Ok(billing) if customers.is_some() && keys.is_some() && rates_read && start.is_some() && currency.is_some() => {
             Some(Some(billing))
@@ -64,12 +69,45 @@ pub(super) fn read(
     }
 }
 
+/// What is allowed but will hardly be meant.
+pub(super) fn hints(billing: &Billing, sources: &[SourceSettings]) -> Vec<String> {
+    let keys = billing.keys.rows();
+    let mut hints = Vec::new();
+    // Only hex digits are somebody's own hash.
+    let looks_like_a_key = |id: &str| {
+        id.len() >= RAW_KEY_BYTES_MIN
+            && id.bytes().all(|b| b.is_ascii_alphanumeric())
+            && id.bytes().any(|b| !b.is_ascii_hexdigit())
+    };
+    for key in keys.iter().filter(|key| key.api_key_id.as_deref().is_some_and(looks_like_a_key)) {
+        hints.push(format!(
+            "line {} of the keys file: `api_key_id` looks like a key itself; ids are stored as they are, so give its id \
+             (10 characters) or its fingerprint",
+            key.line
+        ));
+    }
+    for source in sources.iter().map(|source| &source.spec).filter(|spec| spec.identifies == Identifies::Key) {
+        let (column, found) = match &source.key {
+            KeySpec::None => continue,
+            key if is_hashed(key) => ("key_fingerprint", keys.iter().any(|key| key.key_fingerprint.is_some())),
+            _ => ("api_key_id", keys.iter().any(|key| key.api_key_id.is_some())),
+        };
+        if !found && !keys.is_empty() {
+            hints.push(format!(
+                "no row of the keys file has a `{column}`, which is how source `{}` tells keys: all its usage will be held",
+                source.name
+            ));
+        }
+    }
+    hints
+}
+
 fn zone(item: &Item<'_>) -> Option<BillingZone> {
     BillingZone::named(item.text()?).map_err(|error| item.problem(error.to_string())).ok()
 }
 
 fn day(item: &Item<'_>) -> Option<BillingDay> {
-    item.moment()?.parse().map_err(|error: crate::base::time::ParseTimeError| item.problem(error.to_string())).ok()
+    item.moment()?.parse().map_err(|error: ParseTimeError| item.problem(error.to_string())).ok()
 }
 
 fn currency<'d>(item: &Item<'d>) -> Option<&'d str> {

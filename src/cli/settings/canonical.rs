@@ -95,7 +95,10 @@ fn billing(billing: &Billing) -> Vec<String> {
     let mut facts =
         vec![fact("billing", &[json!(billing.currency), json!(billing.zone.name()), json!(start), json!(priced)])];
     facts.extend(billing.customers.rows().iter().map(|row| {
-        fact("customer", &[json!(row.customer_id), json!(row.name), json!(row.plan), range(row.valid), extra(&row.extra)])
+        fact(
+            "customer",
+            &[json!(row.customer_id), json!(row.name), json!(row.plan), range(row.valid), extra(&row.extra)],
+        )
     }));
     facts.extend(billing.keys.rows().iter().map(|row| {
         let (id, fingerprint) = (&row.api_key_id, &row.key_fingerprint);

@@ -14,9 +14,9 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use crate::base::Digest;
 use crate::base::document::{Document, Section};
 use crate::base::problem::Problems;
-use crate::base::Digest;
 use crate::billing::{Billing, BillingZone};
 use crate::decode::{Limits, Privacy, SourceSpec};
 use crate::model::Meter;
@@ -130,15 +130,19 @@ impl Settings {
         let document = Document::new(&name, &text);
         let mut of_other_files = Problems::default();
         let around = Around { folder: path.parent().unwrap_or(Path::new("")), env };
-        let settings = document.parse().and_then(|table| {
-            read(path, &document.root(&table, ROOT_KEYS), &around, &mut of_other_files)
-        });
+        let settings = document
+            .parse()
+            .and_then(|table| read(path, &document.root(&table, ROOT_KEYS), &around, &mut of_other_files));
         let mut problems = document.into_problems();
         problems.extend(of_other_files);
-        match (problems.or(()), settings) {
-            (Ok(()), Some(settings)) => Ok(settings),
-            (Err(problems), _) => Err(SettingsError::Problems(problems)),
-            (Ok(()), None) => unreachable!("a value that cannot be read is noted as a problem"),
+        match settings {
+            Some(settings) => problems.or(settings).map_err(SettingsError::Problems),
+            None => {
+                if problems.is_empty() {
+                    problems.add(&name, 1, "meterlake cannot read this and cannot say why: please report it");
+                }
+                Err(SettingsError::Problems(problems.sorted()))
+            }
         }
     }
 
@@ -160,7 +164,7 @@ fn read(path: &Path, root: &Section<'_>, around: &Around<'_>, others: &mut Probl
     let sources = sources::read(root, around);
     place::check(&sources, lake.as_ref(), &mut warnings);
     let meters = sections::meters(root, &sources);
-    let hashing = sources.iter().find(|source| source.hashes_keys()).map(|source| &*source.name);
+    let hashing = sources.iter().find(|source| source.hashes_keys()).and_then(|source| source.name.as_deref());
     let privacy = secrets::read(root, around, hashing);
     let billing = billing::read(root, around, meters.as_deref(), others);
     let (limits, rejects_max_percent) = sections::limits(root);
@@ -168,6 +172,7 @@ fn read(path: &Path, root: &Section<'_>, around: &Around<'_>, others: &mut Probl
     let retention = sections::retention(root);
     let sources: Option<Vec<SourceSettings>> = sources.into_iter().map(|source| source.settings).collect();
     let (sources, meters, billing) = (sources?, meters?, billing?);
+    warnings.extend(billing.iter().flat_map(|billing| billing::hints(billing, &sources)));
     let mut settings = Settings {
         file: path.to_owned(),
         lake: lake?.text,

@@ -50,17 +50,20 @@ pub(super) fn read(item: &Item<'_>, around: &Around<'_>) -> Option<Place> {
 /// Notes sources that lie in the lake, and warns of sources that lie in one another.
 pub(super) fn check(sources: &[Declared<'_>], lake: Option<&Place>, warnings: &mut Vec<String>) {
     for (at, source) in sources.iter().enumerate() {
-        let (Some(place), Some(item)) = (&source.place, source.section.get("location")) else { continue };
+        let (Some(name), Some(place)) = (&source.name, &source.place) else { continue };
         if lake.is_some_and(|lake| lake.overlaps(place)) {
-            item.problem(format!(
-                "the location of source `{}` and the lake overlap: it would read what meterlake writes; keep them apart",
-                source.name
+            source.problem_with_location(format!(
+                "the location of source `{name}` and the lake overlap: it would read what meterlake writes; keep them apart"
             ));
         }
-        let earlier = sources[..at].iter().filter(|other| other.place.as_ref().is_some_and(|p| p.overlaps(place)));
-        warnings.extend(earlier.map(|other| {
-            format!("sources `{}` and `{}` read the same location: each object is converted for both", other.name, source.name)
-        }));
+        for other in &sources[..at] {
+            let (Some(other_name), Some(other_place)) = (&other.name, &other.place) else { continue };
+            if other_place.overlaps(place) {
+                warnings.push(format!(
+                    "sources `{other_name}` and `{name}` read the same location: each object is converted for both"
+                ));
+            }
+        }
     }
 }
 

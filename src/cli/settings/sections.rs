@@ -49,7 +49,7 @@ fn meter(section: &Section<'_>, sources: &[Declared<'_>]) -> Option<Meter> {
     let table = named.first().and_then(|source| source.table)?;
     Some(Meter {
         name: name?,
-        sources: named.iter().map(|source| source.name.clone()).collect(),
+        sources: named.iter().filter_map(|source| source.name.clone()).collect(),
         table,
         where_sql: where_sql?,
         value: value?,
@@ -65,9 +65,12 @@ fn used_sources<'s, 'd>(item: &Item<'_>, sources: &'s [Declared<'d>]) -> Option<
     let mut used: Vec<&Declared<'_>> = Vec::with_capacity(members.len());
     for member in &members {
         let name = member.text()?;
-        let Some(source) = sources.iter().find(|source| source.name == name) else {
-            let known = sources.iter().map(|source| &*source.name);
-            member.problem(format!("unknown source `{name}`{}", suggestion(name, known)));
+        let Some(source) = sources.iter().find(|source| source.name.as_deref() == Some(name)) else {
+            let known: Vec<&str> = sources.iter().filter_map(|source| source.name.as_deref()).collect();
+            // A source whose name is wrong is told already; it is probably the one meant.
+            if known.len() == sources.len() {
+                member.problem(format!("unknown source `{name}`{}", suggestion(name, known)));
+            }
             return None;
         };
         for other in &used {

@@ -3,6 +3,7 @@
 use crate::base::Micros;
 use crate::base::document::{Item, Section};
 use crate::base::problem::listed;
+use crate::base::time::ParseTimeError;
 use crate::billing::is_hashed;
 use crate::decode::{Constants, FieldSet, Format, Identifies, KeySpec, SourceSpec, Template};
 use crate::schema::Table;
@@ -11,15 +12,25 @@ use super::place::Place;
 use super::{Around, SourceSettings, place};
 
 const KEYS: &[&str] = &[
-    "name", "kind", "location", "fields", "format", "key", "identifies", "set", "heartbeat", "split", "lookback_days",
+    "name",
+    "kind",
+    "location",
+    "fields",
+    "format",
+    "key",
+    "identifies",
+    "set",
+    "heartbeat",
+    "split",
+    "lookback_days",
 ];
 const LOOKBACK_DAYS: u32 = 7;
 const SPLIT_MAX: i64 = 256;
 
 /// A source as far as it could be read.
 pub(super) struct Declared<'d> {
-    /// Its name; a stand-in where it has none.
-    pub(super) name: String,
+    /// Its name; none only where a problem was noted.
+    pub(super) name: Option<String>,
     /// Where it stands.
     pub(super) section: Section<'d>,
     /// The table of its events.
@@ -31,6 +42,14 @@ pub(super) struct Declared<'d> {
 }
 
 impl Declared<'_> {
+    /// Notes a problem where its location stands.
+    pub(super) fn problem_with_location(&self, message: String) {
+        match self.section.get("location") {
+            Some(item) => item.problem(message),
+            None => self.section.problem(message),
+        }
+    }
+
     /// Whether a secret is needed to read it.
     pub(super) fn hashes_keys(&self) -> bool {
         self.settings.as_ref().is_some_and(|settings| is_hashed(&settings.spec.key))
@@ -48,8 +67,10 @@ pub(super) fn read<'d>(root: &Section<'d>, around: &Around<'_>) -> Vec<Declared<
     let mut declared: Vec<Declared<'d>> = Vec::new();
     for section in root.sections("source", KEYS) {
         let source = source(section, around);
-        if declared.iter().any(|other| other.name == source.name) {
-            source.section.problem(format!("source `{}` is defined twice", source.name));
+        if let Some(name) = &source.name
+            && declared.iter().any(|other| other.name == source.name)
+        {
+            source.section.problem(format!("source `{name}` is defined twice"));
         }
         declared.push(source);
     }
@@ -73,13 +94,7 @@ fn source<'d>(section: Section<'d>, around: &Around<'_>) -> Declared<'d> {
     let lookback = section.get("lookback_days").map_or(Some(LOOKBACK_DAYS), |item| days(&item));
     let settings = || {
         Some(SourceSettings {
-            spec: SourceSpec {
-                name: name.clone()?,
-                format: format?,
-                key: key?,
-                identifies: identifies?,
-                set: set?,
-            },
+            spec: SourceSpec { name: name.clone()?, format: format?, key: key?, identifies: identifies?, set: set? },
             location: place.as_ref()?.text.clone(),
             heartbeat: heartbeat?,
             split: split?,
@@ -92,7 +107,6 @@ fn source<'d>(section: Section<'d>, around: &Around<'_>) -> Declared<'d> {
         Kind::CloudFrontRealtime => Table::EdgeRequests,
         Kind::ApiGateway => Table::OriginRequests,
     });
-    let name = name.unwrap_or_else(|| format!("source on line {}", section.line()));
     Declared { name, section, table, place, settings }
 }
 
@@ -197,7 +211,7 @@ fn by_arrival<T>(
 
 fn instant(item: &Item<'_>) -> Option<Micros> {
     let text = item.moment()?;
-    text.parse().map_err(|error| item.problem(format!("{error}; without a zone it could be any hour"))).ok()
+    text.parse().map_err(|error: ParseTimeError| item.problem(error.to_string())).ok()
 }
 
 fn key(item: &Item<'_>, kind: Kind) -> Option<KeySpec> {
