@@ -14,8 +14,10 @@ use datafusion::execution::runtime_env::RuntimeEnvBuilder;
 use datafusion::execution::{SendableRecordBatchStream, SessionStateBuilder};
 use datafusion::prelude::{SQLOptions, SessionConfig, SessionContext};
 use futures::TryStreamExt;
+use futures::future::try_join_all;
 
 use super::{ModelError, check_amounts, conform};
+use crate::lake::{Lake, LakeTable};
 use crate::schema::Table;
 
 /// What a session may use.
@@ -70,8 +72,26 @@ impl Engine {
         self.provide(table, Arc::new(rows))
     }
 
-    /// Gives a table this provider instead of what it had.
-    pub(crate) fn provide(&self, table: Table, provider: Arc<dyn TableProvider>) -> Result<(), ModelError> {
+    /// A session over all tables the lake has, each as it is now.
+    pub async fn open(lake: &Lake, options: EngineOptions) -> Result<Self, ModelError> {
+        let engine = Self::new(options)?;
+        let tables = Table::ALL.iter().map(|table| lake.existing_table(*table));
+        for table in try_join_all(tables).await?.into_iter().flatten() {
+            engine.see(&table).await?;
+        }
+        Ok(engine)
+    }
+
+    /// Gives a table what the lake's had at this version instead of what it had.
+    pub async fn see(&self, table: &LakeTable) -> Result<(), ModelError> {
+        let open = |source| ModelError::Open { table: table.table().name().to_owned(), source };
+        let delta = table.delta().await?;
+        delta.update_datafusion_session(&self.session.state()).map_err(|e| open(e.into()))?;
+        let provider = delta.table_provider().build().await.map_err(|e| open(e.into()))?;
+        self.provide(table.table(), Arc::new(provider))
+    }
+
+    fn provide(&self, table: Table, provider: Arc<dyn TableProvider>) -> Result<(), ModelError> {
         let open = |source| ModelError::Open { table: table.name().to_owned(), source };
         self.session.deregister_table(table.name()).map_err(open)?;
         self.session.register_table(table.name(), provider).map_err(open)?;

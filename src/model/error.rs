@@ -3,6 +3,7 @@
 use datafusion::error::DataFusionError;
 
 use super::MeterError;
+use crate::lake::LakeError;
 
 /// An error of the models, by what was being done.
 #[derive(Debug, thiserror::Error)]
@@ -15,6 +16,9 @@ pub enum ModelError {
         /// What the engine says.
         source: DataFusionError,
     },
+    /// The lake could not be read.
+    #[error(transparent)]
+    Lake(#[from] LakeError),
     /// A statement that is not a query.
     #[error("only queries can be run: a statement that changes something is refused")]
     NotAQuery {
@@ -85,7 +89,7 @@ impl ModelError {
         match self {
             Self::NotAQuery { .. } | Self::Query { .. } | Self::Meter(_) => ModelErrorKind::Input,
             Self::TooLarge { .. } | Self::Shape { .. } | Self::Inexact { .. } => ModelErrorKind::Data,
-            Self::Open { .. } | Self::Make { .. } => ModelErrorKind::Lake,
+            Self::Open { .. } | Self::Lake(_) | Self::Make { .. } => ModelErrorKind::Lake,
         }
     }
 }
