@@ -9,27 +9,27 @@ use crate::base::UtcDay;
 /// Turns AWS API logs into an auditable, usage-based bill.
 #[derive(Parser, Debug)]
 #[command(name = "meterlake", version, propagate_version = true, max_term_width = 110)]
-pub struct Cli {
+pub(crate) struct Cli {
     /// The configuration file.
     #[arg(long, short, global = true, default_value = "meterlake.toml", value_name = "FILE")]
-    pub config: PathBuf,
+    pub(crate) config: PathBuf,
     /// Print data as JSON.
     #[arg(long, global = true)]
-    pub json: bool,
+    pub(crate) json: bool,
     /// Say nothing on stderr but errors.
     #[arg(long, short, global = true)]
-    pub quiet: bool,
+    pub(crate) quiet: bool,
     /// Build although the lake has been built with a newer configuration than this one.
     #[arg(long, global = true)]
-    pub accept_config: bool,
+    pub(crate) accept_config: bool,
     /// What to do.
     #[command(subcommand)]
-    pub command: Command,
+    pub(crate) command: Command,
 }
 
 /// The commands.
 #[derive(Subcommand, Debug)]
-pub enum Command {
+pub(crate) enum Command {
     /// Write a commented configuration into the current folder.
     Init {
         /// Replace files that are there.
@@ -98,36 +98,36 @@ pub enum Command {
 
 /// Commands on API keys.
 #[derive(Subcommand, Debug)]
-pub enum KeysCommand {
+pub(crate) enum KeysCommand {
     /// Print the fingerprint of each key read from standard input, one a line, for the keys file.
     Fingerprint,
 }
 
 /// An interval of UTC days.
 #[derive(Args, Debug)]
-pub struct Days {
+pub(crate) struct Days {
     /// First UTC day.
     #[arg(long)]
-    pub from: UtcDay,
+    pub(crate) from: UtcDay,
     /// First UTC day after.
     #[arg(long)]
-    pub to: UtcDay,
+    pub(crate) to: UtcDay,
 }
 
 /// An interval of UTC days, open where not given.
 #[derive(Args, Debug)]
-pub struct OptionalDays {
+pub(crate) struct OptionalDays {
     /// First UTC day.
     #[arg(long)]
-    pub from: Option<UtcDay>,
+    pub(crate) from: Option<UtcDay>,
     /// First UTC day after.
     #[arg(long)]
-    pub to: Option<UtcDay>,
+    pub(crate) to: Option<UtcDay>,
 }
 
 /// How rows are printed.
 #[derive(ValueEnum, Clone, Copy, PartialEq, Eq, Debug)]
-pub enum RowFormat {
+pub(crate) enum RowFormat {
     /// Aligned columns, for people.
     Table,
     /// Comma-separated values with a header.

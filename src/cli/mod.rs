@@ -1,4 +1,145 @@
-//! How people start meterlake: arguments, settings, progress and one file per command.
+//! How people start meterlake: arguments, settings, progress, output and exit codes, one file per command. The only place
+//! that reads the clock, the environment and configuration files, and the only one that prints: data on stdout, talk on
+//! stderr. Exit codes: 0 done; 1 done, but something needs a look; 2 could not run.
 
+mod args;
+mod bar;
+mod grid;
+mod hints;
 pub mod init;
+mod keys;
+mod maintain;
+mod open;
+mod query;
+mod report;
+mod rows;
+mod run;
 pub mod settings;
+mod summary;
+
+use std::io::Write;
+use std::process::ExitCode;
+
+use anyhow::Result;
+use clap::Parser;
+use serde_json::Value;
+
+use args::{Cli, Command, RowFormat};
+use bar::Bar;
+
+/// What a command that could be run says of what it found.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Outcome {
+    /// Nothing to see to.
+    Done,
+    /// Done, but something needs a look.
+    NeedsLook,
+}
+
+/// Where a command talks to: stderr unless it shall be quiet, and a bar where a person looks.
+struct Talk {
+    quiet: bool,
+    bar: Bar,
+}
+
+impl Talk {
+    /// Says a line on stderr.
+    fn say(&self, line: impl AsRef<str>) {
+        if !self.quiet {
+            // A closed stderr is no reason to stop working.
+            let _ = writeln!(std::io::stderr(), "{}", line.as_ref());
+        }
+    }
+
+    /// Says a line on stderr even where it shall be quiet.
+    fn warn(&self, line: impl AsRef<str>) {
+        let _ = writeln!(std::io::stderr(), "{}", line.as_ref());
+    }
+}
+
+/// Runs the command that the process was started with.
+pub fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return failed(&error.into()),
+    };
+    match runtime.block_on(dispatch(cli)) {
+        Ok(Outcome::Done) => ExitCode::SUCCESS,
+        Ok(Outcome::NeedsLook) => ExitCode::from(1),
+        Err(error) => failed(&error),
+    }
+}
+
+fn failed(error: &anyhow::Error) -> ExitCode {
+    // Whoever closed the pipe has seen enough.
+    let broken_pipe = |cause: &(dyn std::error::Error + 'static)| {
+        cause.downcast_ref::<std::io::Error>().is_some_and(|e| e.kind() == std::io::ErrorKind::BrokenPipe)
+    };
+    if error.chain().any(broken_pipe) {
+        return ExitCode::SUCCESS;
+    }
+    let _ = write!(std::io::stderr(), "{}", report::render(error));
+    ExitCode::from(2)
+}
+
+async fn dispatch(cli: Cli) -> Result<Outcome> {
+    let talk = Talk { quiet: cli.quiet, bar: Bar::new(cli.quiet) };
+    if let Command::Init { force } = cli.command {
+        return maintain::init(&cli.config, force, &talk);
+    }
+    let settings = open::settings(&cli.config)?;
+    for warning in &settings.warnings {
+        talk.warn(format!("warning: {warning}"));
+    }
+    match cli.command {
+        Command::Init { .. } => Ok(Outcome::Done),
+        Command::Run => run::run(&settings, &open::job(&settings, cli.accept_config).await?, cli.json, &talk).await,
+        Command::Convert { prefixes } => {
+            let job = open::job(&settings, cli.accept_config).await?;
+            run::convert(&settings, &job, &prefixes, cli.json, &talk).await
+        }
+        Command::Build => run::build(&settings, &open::job(&settings, cli.accept_config).await?, cli.json, &talk).await,
+        Command::Rebuild(days) => {
+            let job = open::job(&settings, cli.accept_config).await?;
+            maintain::rebuild(&settings, &job, days.from, days.to, cli.json, &talk).await
+        }
+        Command::Retract { prefix, reason } => {
+            let job = open::job(&settings, cli.accept_config).await?;
+            maintain::retract(&settings, &job, &prefix, &reason, cli.json, &talk).await
+        }
+        Command::Query { sql, format } => {
+            let format = if cli.json { RowFormat::Json } else { format };
+            let job = open::existing(&settings).await?;
+            query::query(&open::engine(&job).await?, &sql, format).await
+        }
+        Command::Sql { table, day } => query::sql(&settings, &open::existing(&settings).await?, &table, day).await,
+        Command::Status => run::status(&settings, &open::existing(&settings).await?, cli.json, &talk).await,
+        Command::Rejects { limit } => {
+            let format = if cli.json { RowFormat::Json } else { RowFormat::Table };
+            let job = open::existing(&settings).await?;
+            query::rejects(&open::engine(&job).await?, limit, format).await
+        }
+        Command::Verify(days) => {
+            let job = open::existing(&settings).await?;
+            maintain::verify(&job, days.from, days.to, cli.json, &talk).await
+        }
+        Command::Vacuum { dry_run, keep_days } => {
+            let job = open::existing(&settings).await?;
+            maintain::vacuum(&settings, &job, keep_days, dry_run, cli.json, &talk).await
+        }
+        Command::Keys(args::KeysCommand::Fingerprint) => keys::fingerprint(&settings),
+    }
+}
+
+/// Prints a value as indented JSON on stdout.
+fn print_json(value: &Value) -> Result<()> {
+    let mut out = std::io::stdout().lock();
+    serde_json::to_writer_pretty(&mut out, value)?;
+    Ok(writeln!(out)?)
+}
+
+/// Prints text on stdout.
+fn print_text(text: &str) -> Result<()> {
+    Ok(std::io::stdout().lock().write_all(text.as_bytes())?)
+}

@@ -79,6 +79,18 @@ pub enum LakeError {
         "the key secret is not one this lake knows: it would turn every key into a new one; configure the secret used before, after the new one to rotate it"
     )]
     UnknownSecret,
+    /// A source's events would lie elsewhere than before.
+    #[error(
+        "source `{name}` is in the lake with {known} and configured with {now}; these stay as they are for a lake: give it another name"
+    )]
+    SourceChanged {
+        /// Name of the source.
+        name: String,
+        /// What the lake remembers.
+        known: String,
+        /// What is configured.
+        now: String,
+    },
     /// The configuration is an old one.
     #[error(
         "this configuration is generation {generation} of the lake, and generation {newest} was used since; use the newest, or say that the old one is wanted again"
@@ -159,6 +171,7 @@ impl LakeError {
             Self::NewerFormat { .. }
             | Self::RootMismatch { .. }
             | Self::UnknownSecret
+            | Self::SourceChanged { .. }
             | Self::ConfigSuperseded { .. } => LakeErrorKind::Settings,
             Self::TooManyHours { .. } => LakeErrorKind::Object,
             Self::Parquet { .. } | Self::Arrow { .. } | Self::Corrupt { .. } | Self::Lost { .. } => {

@@ -27,6 +27,11 @@ pub(crate) fn secrets() -> Path {
     Path::from(META).join("secrets")
 }
 
+/// What the lake remembers of a source.
+pub(crate) fn source(name: &str) -> Path {
+    Path::from(META).join("sources").join(format!("{name}.json"))
+}
+
 /// The events of one object in one hour.
 pub(crate) fn staged(source: &str, hour: UtcHour, object_id: Digest) -> Path {
     Path::from(STAGED)

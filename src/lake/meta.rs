@@ -1,5 +1,5 @@
-//! What the lake remembers of itself, under `_meta/`: its format and fingerprint key, check values of secrets, and the
-//! configurations it was built under. Everything is create-if-absent: of two first runs one wins and both read what it wrote.
+//! What the lake remembers of itself, under `_meta/`: its format and fingerprint key, check values of secrets, its sources,
+//! and the configurations it was built under. Everything is create-if-absent: of two first runs one wins and both read what it wrote.
 
 use bytes::Bytes;
 use futures::{StreamExt, TryStreamExt, stream};
@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use super::error::{Doing, LakeError};
 use super::{Lake, layout};
 use crate::base::Digest;
+use crate::schema::Table;
 
 /// The newest format of a lake this version reads and writes.
 pub const FORMAT: u32 = 1;
@@ -33,6 +34,12 @@ struct FormatOnly {
 #[derive(Serialize, Deserialize)]
 struct Secret {
     check: String,
+}
+
+#[derive(PartialEq, Eq, Serialize, Deserialize)]
+struct Declared {
+    table: String,
+    split: u32,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -65,6 +72,27 @@ pub(super) async fn fingerprint_key(store: &dyn ObjectStore, entropy: [u8; 16]) 
 }
 
 impl Lake {
+    /// Holds a source against what the lake remembers of it; the first time it is stored. Its table and the number of parts
+    /// its hours are split into decide where its events lie, so they can never change.
+    pub async fn declare_source(&self, source: &str, table: Table, split: u32) -> Result<(), LakeError> {
+        let path = layout::source(source);
+        let declared = Declared { table: table.name().to_owned(), split };
+        let bytes = match read(self.store(), &path).await? {
+            Some(bytes) => bytes,
+            None if create(self.store(), &path, &declared).await? => return Ok(()),
+            None => read(self.store(), &path).await?.ok_or_else(|| LakeError::corrupt(&path, "it vanished"))?,
+        };
+        let known: Declared = parse(&path, &bytes)?;
+        if known == declared {
+            return Ok(());
+        }
+        Err(LakeError::SourceChanged {
+            name: source.to_owned(),
+            known: format!("table {}, split {}", known.table, known.split),
+            now: format!("table {}, split {split}", declared.table),
+        })
+    }
+
     /// Holds the configured secrets' check values, newest first, against those the lake knows.
     ///
     /// The first ever seen is stored. Later the newest must be known, or an older one must be, which makes it a

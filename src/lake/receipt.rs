@@ -2,6 +2,7 @@
 //! conversion; it waits in the lake until a build has applied it and the ledger holds the object.
 
 use futures::{StreamExt, TryStreamExt, stream};
+use object_store::ObjectStoreExt as _;
 use object_store::path::Path;
 use serde::{Deserialize, Serialize};
 
@@ -125,6 +126,21 @@ impl Lake {
         match meta::read(self.store(), &path).await? {
             Some(bytes) => meta::parse::<ReceiptFile>(&path, &bytes)?.receipt(&path).map(Some),
             None => Ok(None),
+        }
+    }
+
+    /// Where the events of an object in an hour are staged, relative to the lake.
+    pub fn staged_path(&self, source: &str, hour: UtcHour, object_id: Digest) -> String {
+        layout::staged(source, hour, object_id).to_string()
+    }
+
+    /// Whether they still are; staged files expire.
+    pub async fn has_staged(&self, source: &str, hour: UtcHour, object_id: Digest) -> Result<bool, LakeError> {
+        let path = layout::staged(source, hour, object_id);
+        match self.store().head(&path).await {
+            Ok(_) => Ok(true),
+            Err(object_store::Error::NotFound { .. }) => Ok(false),
+            Err(source) => Err(source).doing("look for", &path),
         }
     }
 

@@ -18,8 +18,10 @@ use crate::schema::Table;
 
 /// What a vacuum may delete.
 pub struct VacuumRules<'a> {
-    /// Files removed, written in vain or staged before this instant. At most 30 days back: the log forgets removals then.
+    /// Files removed or written in vain before this instant. At most 30 days back: the log forgets removals then.
     pub before: Micros,
+    /// Files staged before this instant.
+    pub staged_before: Micros,
     /// Whether the staged files of this object, of that source, are no longer needed: the ledger holds it.
     pub staged_is_done: &'a (dyn Fn(&str, Digest) -> bool + Sync),
     /// Only tell what would be deleted.
@@ -77,7 +79,7 @@ impl Lake {
             let Some((source, object)) = within(&folder, &meta.location).as_deref().and_then(staged_object) else {
                 return false;
             };
-            is_before(meta, rules.before)
+            is_before(meta, rules.staged_before)
                 && !waiting.contains(&(source.clone(), object))
                 && (rules.staged_is_done)(&source, object)
         });

@@ -12,7 +12,6 @@ mod sources;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use crate::base::Digest;
 use crate::base::document::{Document, Section};
@@ -64,8 +63,6 @@ pub struct SourceSettings {
     pub heartbeat: bool,
     /// Parts each of its hours is built in; a power of two, fixed for a lake.
     pub split: u32,
-    /// Days of arrival that are listed for new objects.
-    pub lookback_days: u32,
     /// Where it stands in the file.
     pub line: u32,
 }
@@ -73,8 +70,6 @@ pub struct SourceSettings {
 /// `[build]`.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct BuildSettings {
-    /// A unit is rebuilt at most once in this time.
-    pub min_interval: Duration,
     /// Units built at once; none: as many as there are cores.
     pub parallel: Option<usize>,
 }

@@ -1,7 +1,5 @@
 //! `[[meter]]`, `[limits]`, `[build]` and `[retention]`.
 
-use std::time::Duration;
-
 use crate::base::document::{Item, Section};
 use crate::base::problem::suggestion;
 use crate::decode::Limits;
@@ -138,12 +136,9 @@ pub(super) fn limits(root: &Section<'_>) -> (Limits, u32) {
 
 /// `[build]`.
 pub(super) fn build(root: &Section<'_>) -> BuildSettings {
-    let section = root.get("build").and_then(|item| item.section(&["min_interval", "parallel"]));
-    let get = |key: &str| section.as_ref().and_then(|section| section.get(key));
-    BuildSettings {
-        min_interval: get("min_interval").and_then(|item| duration(&item)).unwrap_or(Duration::ZERO),
-        parallel: get("parallel").and_then(|item| item.integer(1..=1_024)).and_then(|n| usize::try_from(n).ok()),
-    }
+    let section = root.get("build").and_then(|item| item.section(&["parallel"]));
+    let parallel = section.and_then(|section| section.get("parallel"));
+    BuildSettings { parallel: parallel.and_then(|item| item.integer(1..=1_024)).and_then(|n| usize::try_from(n).ok()) }
 }
 
 /// `[retention]`.
@@ -151,25 +146,4 @@ pub(super) fn retention(root: &Section<'_>) -> Retention {
     let section = root.get("retention").and_then(|item| item.section(&["staged_days"]));
     let staged = section.and_then(|section| section.get("staged_days")).and_then(|item| days(&item));
     Retention { staged_days: staged.unwrap_or(30) }
-}
-
-fn duration(item: &Item<'_>) -> Option<Duration> {
-    let text = item.text()?;
-    let read = || {
-        let unit_at = text.find(|c: char| !c.is_ascii_digit())?;
-        let (number, unit) = text.split_at(unit_at);
-        let seconds = match unit {
-            "s" => 1,
-            "m" => 60,
-            "h" => 3_600,
-            "d" => 86_400,
-            _ => return None,
-        };
-        number.parse::<u64>().ok()?.checked_mul(seconds).filter(|s| *s <= 366 * 86_400).map(Duration::from_secs)
-    };
-    let duration = read();
-    if duration.is_none() {
-        item.problem("this must be a duration of at most a year such as \"90s\", \"15m\", \"2h\" or \"1d\"");
-    }
-    duration
 }

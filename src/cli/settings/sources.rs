@@ -11,20 +11,8 @@ use crate::schema::Table;
 use super::place::Place;
 use super::{Around, SourceSettings, place};
 
-const KEYS: &[&str] = &[
-    "name",
-    "kind",
-    "location",
-    "fields",
-    "format",
-    "key",
-    "identifies",
-    "set",
-    "heartbeat",
-    "split",
-    "lookback_days",
-];
-const LOOKBACK_DAYS: u32 = 7;
+const KEYS: &[&str] =
+    &["name", "kind", "location", "fields", "format", "key", "identifies", "set", "heartbeat", "split"];
 const SPLIT_MAX: i64 = 256;
 
 /// A source as far as it could be read.
@@ -91,14 +79,12 @@ fn source<'d>(section: Section<'d>, around: &Around<'_>) -> Declared<'d> {
     let set = constants(&section);
     let heartbeat = section.get("heartbeat").map_or(Some(false), |item| item.boolean());
     let split = section.get("split").map_or(Some(1), |item| split(&item));
-    let lookback = section.get("lookback_days").map_or(Some(LOOKBACK_DAYS), |item| days(&item));
     let settings = || {
         Some(SourceSettings {
             spec: SourceSpec { name: name.clone()?, format: format?, key: key?, identifies: identifies?, set: set? },
             location: place.as_ref()?.text.clone(),
             heartbeat: heartbeat?,
             split: split?,
-            lookback_days: lookback?,
             line: section.line(),
         })
     };

@@ -1,0 +1,129 @@
+//! From settings to a [`Job`]: opens the lake, makes the decoders, and refuses what must not go on: a secret the lake does
+//! not know, a configuration older than the one the lake was built with.
+
+use std::num::NonZeroUsize;
+use std::path::Path as FilePath;
+use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use anyhow::{Context, Result, anyhow};
+use object_store::local::LocalFileSystem;
+use object_store::path::Path;
+
+use crate::base::{Micros, Problems};
+use crate::billing::ConfigTables;
+use crate::decode::{DecodePlan, secret_check_value};
+use crate::job::derive::Derivation;
+use crate::job::{Job, Source};
+use crate::lake::Lake;
+use crate::model::{Engine, EngineOptions};
+use crate::source::Location;
+
+use super::settings::Settings;
+
+/// Bytes that SQL may hold before it spills to disk.
+const SQL_MEMORY_BYTES: usize = 256 << 20;
+
+/// Reads the configuration with the process's environment.
+pub(crate) fn settings(file: &FilePath) -> Result<Settings> {
+    Ok(Settings::load(file, &|name| std::env::var(name).ok())?)
+}
+
+/// Opens the lake, making it where there is none, and all that flows into it.
+pub(crate) async fn job(settings: &Settings, accept_config: bool) -> Result<Job> {
+    // The plans are checked before anything is made: a wrong configuration leaves no trace.
+    sources(settings, [0; 16])?;
+    let Location::Folder(folder) = Location::parse(&settings.lake)?;
+    std::fs::create_dir_all(&folder).with_context(|| format!("cannot make the lake's folder {}", folder.display()))?;
+    let job = opened(settings, lake(&folder).await?)?;
+    let checks: Vec<String> = settings.privacy.key_secrets.iter().map(secret_check_value).collect();
+    job.lake.check_secrets(&checks).await?;
+    for source in &job.sources {
+        job.lake.declare_source(&source.name, source.plan.table(), source.split).await?;
+    }
+    job.lake.config_generation(settings.text_digest, &settings.canonical, accept_config).await?;
+    Ok(job)
+}
+
+/// Opens a lake that is there, for reading.
+pub(crate) async fn existing(settings: &Settings) -> Result<Job> {
+    let Location::Folder(folder) = Location::parse(&settings.lake)?;
+    if !folder.join("_meta").is_dir() {
+        return Err(anyhow!("there is no lake at {} yet; `meterlake run` makes it", folder.display()));
+    }
+    opened(settings, lake(&folder).await?)
+}
+
+/// A session for SQL over the lake's tables.
+pub(crate) async fn engine(job: &Job) -> Result<Engine> {
+    Ok(Engine::open(&job.lake, engine_options(job.parallel)).await?)
+}
+
+/// What SQL may use.
+pub(crate) fn engine_options(parallel: usize) -> EngineOptions {
+    let partitions = NonZeroUsize::new(parallel).unwrap_or(NonZeroUsize::MIN);
+    EngineOptions { memory_bytes_max: SQL_MEMORY_BYTES, partitions }
+}
+
+/// What derived tables are made from besides the lake's tables.
+pub(crate) fn derivation(settings: &Settings, job: &Job) -> Result<Derivation> {
+    let billing = settings.billing.as_ref();
+    let specs = settings.sources.iter().map(|source| &source.spec);
+    Ok(Derivation {
+        meters: settings.meters.clone(),
+        zone: settings.zone(),
+        start: billing.and_then(|billing| billing.start),
+        config: billing.map_or_else(|| Ok(ConfigTables::empty()), |billing| billing.tables(specs))?,
+        has_rates: billing.is_some_and(|billing| billing.rates.is_some()),
+        heartbeat: job.sources.iter().filter(|source| source.heartbeat).map(|source| source.name.clone()).collect(),
+        engine: engine_options(job.parallel),
+    })
+}
+
+fn opened(settings: &Settings, lake: Lake) -> Result<Job> {
+    let cores = std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
+    Ok(Job {
+        sources: sources(settings, lake.fingerprint_key())?,
+        limits: settings.limits.clone(),
+        parallel: settings.build.parallel.unwrap_or(cores),
+        now: now()?,
+        lake,
+    })
+}
+
+fn sources(settings: &Settings, fingerprint_key: [u8; 16]) -> Result<Vec<Source>> {
+    let mut problems = Problems::default();
+    let file = settings.file.display().to_string();
+    let mut sources = Vec::new();
+    for source in &settings.sources {
+        let name = &source.spec.name;
+        match DecodePlan::new(&source.spec, &settings.privacy, fingerprint_key, &settings.limits) {
+            Ok(plan) => sources.push(Source {
+                plan,
+                name: name.clone(),
+                location: Location::parse(&source.location)?,
+                heartbeat: source.heartbeat,
+                split: source.split,
+            }),
+            Err(error) => problems.add(&file, source.line, format!("source `{name}`: {error}")),
+        }
+    }
+    Ok(problems.or(sources)?)
+}
+
+async fn lake(folder: &FilePath) -> Result<Lake> {
+    let place = || format!("cannot open the lake {}", folder.display());
+    let absolute = folder.canonicalize().with_context(place)?;
+    let url = url::Url::from_directory_path(&absolute).map_err(|()| anyhow!(place()))?;
+    // Delta addresses its tables from the store's root, so the store is the whole file system and the lake a path in it.
+    let root = Path::from_absolute_path(&absolute).with_context(place)?;
+    let mut entropy = [0; 16];
+    getrandom::fill(&mut entropy).map_err(|error| anyhow!("no randomness for the lake's fingerprint key: {error}"))?;
+    Ok(Lake::open(Arc::new(LocalFileSystem::new()), root, url, entropy).await?)
+}
+
+/// The present instant.
+pub(crate) fn now() -> Result<Micros> {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).context("the clock stands before 1970")?;
+    Ok(Micros(i64::try_from(since.as_micros()).context("the clock is out of range")?))
+}

@@ -1,0 +1,35 @@
+//! How errors are told: the error, what caused it, and a hint what to do. No colour, so nothing to switch off.
+
+use std::fmt::Write;
+
+use crate::lake::LakeError;
+
+/// The text of an error with its causes and a hint.
+pub(crate) fn render(error: &anyhow::Error) -> String {
+    let mut text = format!("error: {error}\n");
+    let mut shown = error.to_string();
+    for cause in error.chain().skip(1) {
+        let line = cause.to_string();
+        // Transparent wrappers and libraries repeat what was just said.
+        if !shown.contains(&line) {
+            let _ = writeln!(text, "  caused by: {line}");
+        }
+        shown = line;
+    }
+    if let Some(hint) = error.chain().find_map(|cause| cause.downcast_ref::<LakeError>().and_then(hint)) {
+        let _ = writeln!(text, "\nhint: {hint}");
+    }
+    text
+}
+
+fn hint(error: &LakeError) -> Option<&'static str> {
+    match error {
+        LakeError::ConfigSuperseded { .. } => Some("--accept-config makes this configuration the newest one again"),
+        LakeError::UnknownSecret => {
+            Some("to rotate a secret, give a list under [privacy]: key_secret = [\"env:NEW\", \"env:OLD\"]")
+        }
+        LakeError::StagedMissing { .. } => Some("`meterlake run` converts the object again"),
+        LakeError::Conflict { .. } => Some("nothing is wrong; run it again"),
+        _ => None,
+    }
+}

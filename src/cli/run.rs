@@ -1,0 +1,217 @@
+//! `run`, `convert`, `build` and `status`: the main job and its parts, and what they say of it.
+
+use anyhow::Result;
+use serde_json::{Map, Value, json};
+
+use crate::job::build::{UnionReport, build_events};
+use crate::job::convert::{ConvertReport, convert as convert_objects};
+use crate::job::derive::{DeriveReport, derive};
+use crate::job::{Job, JobError};
+use crate::lake::{LakeError, Receipt};
+
+use super::grid::{Grid, count, size};
+use super::hints;
+use super::settings::Settings;
+use super::summary::{Detail, Summary};
+use super::{Outcome, Talk, open, print_json, print_text};
+
+/// Converts what is new, builds what is stale, prints the summary.
+pub(crate) async fn run(settings: &Settings, job: &Job, json: bool, talk: &Talk) -> Result<Outcome> {
+    let mut converted = convert_objects(job, &[], &talk.bar).await?;
+    let (built, derived) = match build_all(settings, job, talk).await {
+        // Staged files expire; what they held is still in the landing object.
+        Err(error) if forget_missing(job, &error).await? => {
+            converted = convert_objects(job, &[], &talk.bar).await?;
+            build_all(settings, job, talk).await?
+        }
+        done => done?,
+    };
+    tell_failures(&converted, talk);
+    let summary = summary(settings, job, Detail::Run).await?;
+    let changed = converted.sources.iter().any(|s| s.converted > 0) || built.receipts > 0 || derived.changed();
+    if json {
+        let mut all = summary.json()?;
+        all.insert("converted".to_owned(), converted_json(&converted));
+        all.insert("built".to_owned(), built_json(&built, &derived));
+        print_json(&Value::Object(all))?;
+    } else {
+        print_text(&converted_text(&converted))?;
+        print_text(&built_text(&built, &derived, changed))?;
+        print_text(&format!("\n{}", summary.text()?))?;
+    }
+    let rejects = rejects_over_limit(settings, &converted, talk);
+    for hint in hints::after_run(settings, job, &converted, &summary, changed).await? {
+        talk.say(format!("\nhint: {hint}"));
+    }
+    Ok(outcome(&converted, &summary, rejects))
+}
+
+/// Decodes new landing objects, nothing more.
+pub(crate) async fn convert(
+    settings: &Settings,
+    job: &Job,
+    prefixes: &[String],
+    json: bool,
+    talk: &Talk,
+) -> Result<Outcome> {
+    let converted = convert_objects(job, prefixes, &talk.bar).await?;
+    tell_failures(&converted, talk);
+    if json {
+        print_json(&converted_json(&converted))?;
+    } else {
+        print_text(&converted_text(&converted))?;
+    }
+    let look = rejects_over_limit(settings, &converted, talk) || converted.failed().next().is_some();
+    Ok(if look { Outcome::NeedsLook } else { Outcome::Done })
+}
+
+/// Brings the tables up to date with what is staged.
+pub(crate) async fn build(settings: &Settings, job: &Job, json: bool, talk: &Talk) -> Result<Outcome> {
+    let (built, derived) = build_all(settings, job, talk).await?;
+    if json {
+        print_json(&built_json(&built, &derived))?;
+    } else {
+        print_text(&built_text(&built, &derived, built.receipts > 0 || derived.changed()))?;
+    }
+    Ok(Outcome::Done)
+}
+
+/// Says what the tables hold.
+pub(crate) async fn status(settings: &Settings, job: &Job, json: bool, talk: &Talk) -> Result<Outcome> {
+    let summary = summary(settings, job, Detail::Status).await?;
+    let waiting = job.lake.receipts().await?.len();
+    if json {
+        let mut all = summary.json()?;
+        all.insert("receipts_waiting".to_owned(), json!(waiting));
+        print_json(&Value::Object(all))?;
+    } else {
+        print_text(&summary.text()?)?;
+    }
+    if waiting > 0 {
+        talk.say(format!("\nhint: {waiting} converted objects wait to be built; `meterlake build` applies them"));
+    }
+    Ok(Outcome::Done)
+}
+
+/// The event tables, the ledger, and everything derived from them.
+pub(crate) async fn build_all(settings: &Settings, job: &Job, talk: &Talk) -> Result<(UnionReport, DeriveReport)> {
+    let built = build_events(job, &talk.bar).await?;
+    Ok((built, derive_all(settings, job, talk).await?))
+}
+
+/// Everything derived from the event tables.
+pub(crate) async fn derive_all(settings: &Settings, job: &Job, talk: &Talk) -> Result<DeriveReport> {
+    Ok(derive(&job.lake, &open::derivation(settings, job)?, &talk.bar).await?)
+}
+
+async fn summary(settings: &Settings, job: &Job, detail: Detail) -> Result<Summary> {
+    let billing = settings.billing.as_ref();
+    let has_customers = billing.is_some_and(|billing| !billing.customers.rows().is_empty());
+    let has_rates = billing.is_some_and(|billing| billing.rates.is_some());
+    Summary::read(&open::engine(job).await?, has_customers, has_rates, detail).await
+}
+
+/// Where the build stopped at a staged file that is gone: forgets its receipt, so that the object counts as new.
+async fn forget_missing(job: &Job, error: &anyhow::Error) -> Result<bool> {
+    let Some(JobError::Lake(LakeError::StagedMissing { path, .. })) = error.downcast_ref::<JobError>() else {
+        return Ok(false);
+    };
+    let waiting = job.lake.receipts().await?;
+    let named: Vec<_> = waiting.iter().filter(|r| r.hours.iter().any(|h| h.path == *path)).map(Receipt::id).collect();
+    job.lake.delete_receipts(&named).await?;
+    Ok(!named.is_empty())
+}
+
+fn tell_failures(converted: &ConvertReport, talk: &Talk) {
+    for (source, failed) in converted.failed() {
+        let mut reason = String::new();
+        let mut cause: Option<&dyn std::error::Error> = std::error::Error::source(&failed.error);
+        while let Some(error) = cause {
+            reason.push_str(&format!(": {error}"));
+            cause = error.source();
+        }
+        talk.warn(format!("{source}: {}{reason}; it is tried again by the next run", failed.error));
+    }
+}
+
+fn rejects_over_limit(settings: &Settings, converted: &ConvertReport, talk: &Talk) -> bool {
+    let limit = u64::from(settings.rejects_max_percent);
+    let over = converted.sources.iter().filter(|s| s.rejects * 100 > s.records * limit);
+    over.inspect(|s| {
+        talk.warn(format!(
+            "{}: {} of {} new records could not be read, more than {limit} %; `meterlake rejects` shows them",
+            s.source,
+            count(s.rejects),
+            count(s.records)
+        ));
+    })
+    .count()
+        > 0
+}
+
+fn outcome(converted: &ConvertReport, summary: &Summary, rejects: bool) -> Outcome {
+    let look = rejects || converted.failed().next().is_some() || summary.has_held();
+    if look { Outcome::NeedsLook } else { Outcome::Done }
+}
+
+fn converted_json(report: &ConvertReport) -> Value {
+    let sources = report.sources.iter().map(|s| {
+        let failed = s.failed.iter().map(|f| json!({"object": f.key, "error": f.error.to_string()}));
+        json!({
+            "source": s.source, "found": s.found, "converted": s.converted, "bytes": s.bytes, "records": s.records,
+            "rejects": s.rejects, "control": s.control, "decoded_otherwise": s.decoded_otherwise,
+            "failed": failed.collect::<Vec<_>>(),
+        })
+    });
+    Value::Array(sources.collect())
+}
+
+fn converted_text(report: &ConvertReport) -> String {
+    let headings = ["source", ">objects", ">new", ">size", ">records", ">rejects", ">control", ">failed"];
+    let mut grid = Grid::new(&headings);
+    for s in &report.sources {
+        let numbers = [s.records, s.rejects, s.control, s.failed.len() as u64].map(count);
+        let objects = [s.source.clone(), count(s.found), count(s.converted), size(s.bytes)];
+        grid.row(objects.into_iter().chain(numbers));
+    }
+    format!("Converted\n{grid}")
+}
+
+pub(crate) fn built_json(built: &UnionReport, derived: &DeriveReport) -> Value {
+    let mut parts = Map::new();
+    for (source, c) in &built.sources {
+        let hours = built.changed.get(source).map_or(0, |hours| hours.len());
+        parts.insert(
+            source.clone(),
+            json!({"units": c.units, "hours_changed": hours, "rows_in": c.rows_in, "rows_out": c.rows_out,
+                "duplicates": c.duplicates, "conflicts": c.conflicts}),
+        );
+    }
+    json!({"receipts": built.receipts, "events": parts, "derived": derived.json()})
+}
+
+pub(crate) fn built_text(built: &UnionReport, derived: &DeriveReport, changed: bool) -> String {
+    if !changed {
+        return "\nNothing is new: every table is up to date.\n".to_owned();
+    }
+    let mut grid = Grid::new(&["table", "rebuilt"]);
+    for (source, hours) in &built.changed {
+        let hours: Vec<String> = hours.iter().map(ToString::to_string).collect();
+        grid.row([format!("events of {source}"), parts_text(&hours)]);
+    }
+    for (table, parts) in derived.rebuilt() {
+        grid.row([table.name().to_owned(), parts_text(parts)]);
+    }
+    format!("\nBuilt\n{grid}")
+}
+
+/// Names a few parts and counts the rest.
+fn parts_text(parts: &[String]) -> String {
+    const SHOWN: usize = 3;
+    match parts {
+        [] => String::new(),
+        few if few.len() <= SHOWN => few.join(", "),
+        [first, .., last] => format!("{} from {first} to {last}", parts.len()),
+        [only] => only.clone(),
+    }
+}

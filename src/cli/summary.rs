@@ -1,0 +1,111 @@
+//! The summary after a run, and `status`: what came in, what it costs whom, what is held, how complete the hours are.
+//! All of it is read back from the tables by the statements under `sql/report/`, so that anyone can ask the same.
+
+use std::fmt::Write;
+
+use anyhow::Result;
+use arrow::array::RecordBatch;
+use arrow::json::WriterBuilder;
+use arrow::json::writer::JsonArray;
+use serde_json::{Map, Value};
+
+use crate::model::Engine;
+
+use super::rows::{decimals_as_text, grid_of};
+
+/// Attributions that wait for somebody and block a close, for an `IN` list.
+const HELD: &str = "'unmapped', 'truncated', 'conflict', 'undecided', 'unpriced'";
+/// The same where no customers are configured: then a key without an owner is simply a key.
+const HELD_WITHOUT_CUSTOMERS: &str = "'truncated', 'conflict', 'undecided'";
+
+/// One part of the summary.
+struct Section {
+    /// Its name in JSON.
+    name: &'static str,
+    /// Its title for people.
+    title: &'static str,
+    /// What is said where it has no rows; nothing: it is left out.
+    empty: Option<&'static str>,
+    /// Its rows.
+    batches: Vec<RecordBatch>,
+}
+
+/// What the lake says of itself.
+pub(crate) struct Summary {
+    sections: Vec<Section>,
+}
+
+/// Which parts a summary has.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Detail {
+    /// After a run.
+    Run,
+    /// Everything.
+    Status,
+}
+
+impl Summary {
+    /// Reads the summary from the tables.
+    pub(crate) async fn read(engine: &Engine, has_customers: bool, has_rates: bool, detail: Detail) -> Result<Self> {
+        let held = if has_customers { HELD } else { HELD_WITHOUT_CUSTOMERS };
+        let unmapped = if has_customers { "'mapped'" } else { "'unmapped'" };
+        let usage = include_str!("../../sql/report/usage.sql").replace("$unmapped", unmapped);
+        let held = include_str!("../../sql/report/held.sql").replace("$held", held);
+        let mut wanted =
+            vec![("sources", "Sources", Some("nothing yet"), include_str!("../../sql/report/sources.sql"))];
+        if detail == Detail::Status {
+            wanted.push(("coverage", "Hours", None, include_str!("../../sql/report/coverage.sql")));
+        }
+        if !has_rates || detail == Detail::Status {
+            wanted.push(("usage", "Usage", Some("none"), &usage));
+        }
+        if has_rates {
+            wanted.push(("charges", "Charges", Some("none"), include_str!("../../sql/report/charges.sql")));
+            wanted.push(("totals", "Total per customer", None, include_str!("../../sql/report/totals.sql")));
+        }
+        wanted.push(("held", "Held: cannot be charged yet", Some("nothing"), &held));
+        if detail == Detail::Status {
+            wanted.push(("rejects", "Rejects", Some("none"), include_str!("../../sql/report/rejects.sql")));
+        }
+        let mut sections = Vec::new();
+        for (name, title, empty, sql) in wanted {
+            let batches = engine.query(sql).await?.collect().await?;
+            sections.push(Section { name, title, empty, batches });
+        }
+        Ok(Self { sections })
+    }
+
+    /// Whether anything is held.
+    pub(crate) fn has_held(&self) -> bool {
+        self.sections.iter().any(|s| s.name == "held" && s.batches.iter().any(|b| b.num_rows() > 0))
+    }
+
+    /// The parts as JSON, rows as objects.
+    pub(crate) fn json(&self) -> Result<Map<String, Value>> {
+        let mut all = Map::new();
+        for section in &self.sections {
+            let mut writer = WriterBuilder::new().with_explicit_nulls(true).build::<_, JsonArray>(Vec::new());
+            section.batches.iter().try_for_each(|batch| writer.write(&decimals_as_text(batch)?))?;
+            writer.finish()?;
+            let text = writer.into_inner();
+            let rows = if text.is_empty() { Value::Array(Vec::new()) } else { serde_json::from_slice(&text)? };
+            all.insert(section.name.to_owned(), rows);
+        }
+        Ok(all)
+    }
+
+    /// The parts for people.
+    pub(crate) fn text(&self) -> Result<String> {
+        let mut text = String::new();
+        for section in &self.sections {
+            let rows = section.batches.iter().any(|batch| batch.num_rows() > 0);
+            let gap = if text.is_empty() { "" } else { "\n" };
+            let _ = match (rows, section.empty) {
+                (false, None) => Ok(()),
+                (false, Some(empty)) => writeln!(text, "{gap}{}: {empty}", section.title),
+                (true, _) => write!(text, "{gap}{}\n{}", section.title, grid_of(&section.batches)?),
+            };
+        }
+        Ok(text)
+    }
+}

@@ -1,0 +1,84 @@
+//! Two ways to amend what the lake was made from. `rebuild`: objects are decoded again under the present settings and their
+//! hours are made anew. `retract`: objects that should never have landed are withdrawn, and so is what they caused.
+
+use std::collections::BTreeSet;
+
+use crate::base::{Digest, HalfOpen, UtcDay};
+use crate::lake::{Ledger, ObjectRow, ObjectState, Receipt};
+
+use super::build::{ALL_DAYS, Change, UnionReport, apply, build_events, in_state};
+use super::convert::convert_object;
+use super::renew::Landing;
+use super::{Job, JobError, Progress};
+
+/// What an amendment did.
+#[derive(Debug)]
+pub struct Amended {
+    /// Keys of the objects concerned, with their sources, in order.
+    pub objects: Vec<(String, String)>,
+    /// What became of the events.
+    pub events: UnionReport,
+}
+
+/// Decodes again every object that fed events of these UTC days or arrived on them, and makes its hours anew. Refuses, with
+/// nothing changed, where one of these versions can no longer be read.
+pub async fn rebuild(job: &Job, days: HalfOpen<UtcDay>, progress: &dyn Progress) -> Result<Amended, JobError> {
+    build_events(job, progress).await?;
+    let ledger = Ledger::open(&job.lake).await?;
+    let hours = HalfOpen { from: days.from.first_hour(), to: days.to.map(UtcDay::first_hour) };
+    let feeding: BTreeSet<Digest> = ledger.object_hours(hours).await?.iter().map(|row| row.object_id).collect();
+    let rows: Vec<ObjectRow> = ledger.objects(ALL_DAYS).await?;
+    let rows: Vec<ObjectRow> = rows
+        .into_iter()
+        .filter(|row| row.state == ObjectState::Applied)
+        .filter(|row| feeding.contains(&row.object_id) || days.contains(row.object.arrived_at.day()))
+        .collect();
+    // All of them are looked for before the first is touched.
+    let landing = Landing::list(job, &rows).await?;
+    let found = rows.iter().map(|row| landing.find(job, row)).collect::<Result<Vec<_>, _>>()?;
+    let ids: BTreeSet<Digest> = rows.iter().map(|row| row.object_id).collect();
+    let all_hours = ledger.object_hours(HalfOpen { from: ALL_DAYS.from.first_hour(), to: None }).await?;
+    let renewed =
+        all_hours.into_iter().filter(|row| ids.contains(&row.object_id)).map(|row| (row.source, row.hour)).collect();
+    let mut receipts: Vec<Receipt> = Vec::new();
+    progress.begin("convert", found.len() as u64);
+    for (source, place, object) in found {
+        receipts.push(convert_object(job, source, place, object).await?);
+        progress.step();
+    }
+    progress.end();
+    let stay: BTreeSet<Digest> = receipts.iter().map(|receipt| receipt.object_id).collect();
+    let withdrawn = rows
+        .iter()
+        .filter(|row| !stay.contains(&row.object_id))
+        .map(|row| ObjectRow { state: ObjectState::Superseded, ..row.clone() })
+        .collect();
+    let events = apply(job, &Change { receipts, withdrawn, renewed }, progress).await?;
+    Ok(Amended { objects: names(&rows), events })
+}
+
+/// Withdraws every object whose key starts with `prefix`, whether it is built or still waits.
+pub async fn retract(job: &Job, prefix: &str, reason: &str, progress: &dyn Progress) -> Result<Amended, JobError> {
+    // What waits is applied first, so that every object concerned is in the ledger.
+    build_events(job, progress).await?;
+    let ledger = Ledger::open(&job.lake).await?;
+    let rows = ledger.objects(ALL_DAYS).await?;
+    let ids: BTreeSet<Digest> = rows
+        .iter()
+        .filter(|row| row.state == ObjectState::Applied && row.object.key.starts_with(prefix))
+        .map(|row| row.object_id)
+        .collect();
+    if ids.is_empty() {
+        return Err(JobError::NothingToRetract(prefix.to_owned()));
+    }
+    let withdrawn = in_state(&ledger, &ids, ObjectState::Retracted, Some(reason)).await?;
+    let objects = names(&withdrawn);
+    let events = apply(job, &Change { withdrawn, ..Default::default() }, progress).await?;
+    Ok(Amended { objects, events })
+}
+
+fn names(rows: &[ObjectRow]) -> Vec<(String, String)> {
+    let mut names: Vec<_> = rows.iter().map(|row| (row.object.source.clone(), row.object.key.clone())).collect();
+    names.sort_unstable();
+    names
+}

@@ -1,0 +1,217 @@
+//! Build: the receipts that wait are applied to the event tables, then to the ledger, then deleted. The events of each unit
+//! (source, UTC hour, part) become the union of what the table holds and what is staged: one new file, one commit per table.
+//! A crash between any two steps leaves receipts behind; applying them again changes nothing.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use futures::{StreamExt, TryStreamExt};
+
+use crate::base::{Digest, HalfOpen, UtcDay, UtcHour};
+use crate::lake::{
+    LakeError, Ledger, LedgerChange, ObjectRow, ObjectState, Receipt, Replacement, StagedInput, Unit, UniteRules,
+    United, unite,
+};
+use crate::schema::Table;
+
+use super::renew::renew;
+use super::{Job, JobError, Progress};
+
+/// How often a commit is computed anew because another build won.
+pub(crate) const ATTEMPTS_MAX: usize = 20;
+
+/// Every day there is.
+pub(crate) const ALL_DAYS: HalfOpen<UtcDay> = HalfOpen { from: UtcDay(i32::MIN / 64), to: None };
+
+/// What a build did to the event tables.
+#[derive(Clone, Default, PartialEq, Eq, Debug)]
+pub struct UnionReport {
+    /// Rows per source.
+    pub sources: BTreeMap<String, UnionCounts>,
+    /// The hours whose events changed, per source.
+    pub changed: BTreeMap<String, BTreeSet<UtcHour>>,
+    /// Receipts applied.
+    pub receipts: u64,
+}
+
+/// Rows of the units of one source.
+#[derive(Clone, Copy, Default, PartialEq, Eq, Debug)]
+pub struct UnionCounts {
+    /// Units looked at.
+    pub units: u64,
+    /// Rows read: events there before and staged rows.
+    pub rows_in: u64,
+    /// Events after.
+    pub rows_out: u64,
+    /// Rows dropped because their identity was there already.
+    pub duplicates: u64,
+    /// Events that are held because another has the same unforgeable id.
+    pub conflicts: u64,
+}
+
+/// What a unit is made from.
+#[derive(Clone, Default, Debug)]
+pub(crate) struct UnitPlan {
+    /// The staged files.
+    pub(crate) staged: Vec<StagedInput>,
+    /// Forget what the table holds: the staged files are all there is.
+    pub(crate) anew: bool,
+}
+
+/// The units of each table and what they are made from.
+pub(crate) type Plan = BTreeMap<Table, BTreeMap<Unit, UnitPlan>>;
+
+/// A change to the lake's events: conversions to apply, versions to withdraw, and hours to make anew in any case.
+#[derive(Default, Debug)]
+pub(crate) struct Change {
+    /// Conversions whose events come in.
+    pub(crate) receipts: Vec<Receipt>,
+    /// Versions whose events go, in their new state.
+    pub(crate) withdrawn: Vec<ObjectRow>,
+    /// Hours of a source that are made from their objects alone, whatever the table holds.
+    pub(crate) renewed: BTreeSet<(String, UtcHour)>,
+}
+
+/// Applies every waiting receipt to the event tables and the ledger.
+pub async fn build_events(job: &Job, progress: &dyn Progress) -> Result<UnionReport, JobError> {
+    let waiting = job.lake.receipts().await?;
+    if waiting.is_empty() {
+        return Ok(UnionReport::default());
+    }
+    let ledger = Ledger::open(&job.lake).await?;
+    let known = ledger.known(None, None).await?;
+    let versions = |receipt: &Receipt| {
+        known.get(&(receipt.object.source.clone(), receipt.object.key.clone())).map_or(&[][..], Vec::as_slice)
+    };
+    // A withdrawn version stays withdrawn, however often it is delivered.
+    let (retracted, receipts): (Vec<_>, Vec<_>) = waiting.into_iter().partition(|receipt| {
+        versions(receipt).iter().any(|v| v.state == ObjectState::Retracted && v.etag == receipt.object.etag)
+    });
+    // A newer version of a key, or the same decoded anew, takes the place of what was applied before.
+    let replaced: BTreeSet<Digest> = receipts
+        .iter()
+        .flat_map(|receipt| versions(receipt).iter().map(move |version| (receipt, version)))
+        .filter(|(receipt, v)| v.state == ObjectState::Applied && v.object_id != receipt.object_id)
+        .map(|(_, version)| version.object_id)
+        .collect();
+    let withdrawn = in_state(&ledger, &replaced, ObjectState::Superseded, None).await?;
+    let report = apply(job, &Change { receipts, withdrawn, ..Default::default() }, progress).await?;
+    job.lake.delete_receipts(&retracted.iter().map(Receipt::id).collect::<Vec<_>>()).await?;
+    Ok(report)
+}
+
+/// The ledger's rows of these object ids, in a new state.
+pub(crate) async fn in_state(
+    ledger: &Ledger,
+    ids: &BTreeSet<Digest>,
+    state: ObjectState,
+    reason: Option<&str>,
+) -> Result<Vec<ObjectRow>, JobError> {
+    if ids.is_empty() {
+        return Ok(Vec::new());
+    }
+    let rows = ledger.objects(ALL_DAYS).await?;
+    let rows = rows.into_iter().filter(|row| ids.contains(&row.object_id));
+    Ok(rows.map(|row| ObjectRow { state, reason: reason.map(str::to_owned), ..row }).collect())
+}
+
+/// Carries a change out: events first, then the ledger, then the receipts go.
+pub(crate) async fn apply(job: &Job, change: &Change, progress: &dyn Progress) -> Result<UnionReport, JobError> {
+    let mut plan = Plan::new();
+    for receipt in &change.receipts {
+        add_to_plan(job, receipt, &mut plan)?;
+    }
+    renew(job, change, &mut plan).await?;
+    let mut report = unite_all(job, &plan, progress).await?;
+    report.receipts = change.receipts.len() as u64;
+    let ledger_change = LedgerChange { applied: change.receipts.clone(), withdrawn: change.withdrawn.clone() };
+    for attempt in 1.. {
+        match Ledger::open(&job.lake).await?.commit(&ledger_change, "build").await {
+            Ok(()) => break,
+            Err(LakeError::Conflict { .. }) if attempt < ATTEMPTS_MAX => {}
+            Err(LakeError::Conflict { table }) => return Err(JobError::Busy { table }),
+            Err(error) => return Err(error.into()),
+        }
+    }
+    job.lake.delete_receipts(&change.receipts.iter().map(Receipt::id).collect::<Vec<_>>()).await?;
+    Ok(report)
+}
+
+/// Adds the staged files of a receipt to the units they belong to.
+pub(crate) fn add_to_plan(job: &Job, receipt: &Receipt, plan: &mut Plan) -> Result<(), JobError> {
+    let split = job.source(&receipt.object.source)?.split;
+    let units = plan.entry(receipt.table).or_default();
+    for hour in &receipt.hours {
+        let input = StagedInput { path: hour.path.clone(), object: receipt.object.key.clone(), rows: hour.rows };
+        for part in 0..split {
+            let unit = Unit { source: receipt.object.source.clone(), hour: hour.hour, part, split };
+            units.entry(unit).or_default().staged.push(input.clone());
+        }
+    }
+    Ok(())
+}
+
+/// Makes every unit of the plan and commits each table once.
+pub(crate) async fn unite_all(job: &Job, plan: &Plan, progress: &dyn Progress) -> Result<UnionReport, JobError> {
+    let mut report = UnionReport::default();
+    progress.begin("unite", plan.values().map(|units| units.len() as u64).sum());
+    for (table, units) in plan {
+        for (unit, united, changed) in unite_table(job, *table, units, progress).await? {
+            report.count(&unit, &united, changed);
+        }
+    }
+    progress.end();
+    Ok(report)
+}
+
+/// Makes the units of one table and commits them together; where another build was first, again from its result.
+async fn unite_table(
+    job: &Job,
+    table: Table,
+    units: &BTreeMap<Unit, UnitPlan>,
+    progress: &dyn Progress,
+) -> Result<Vec<(Unit, United, bool)>, JobError> {
+    for _ in 0..ATTEMPTS_MAX {
+        let at = job.lake.table(table).await?;
+        let made: Vec<(Unit, United)> = futures::stream::iter(units)
+            .map(|(unit, plan)| {
+                let at = &at;
+                async move {
+                    let unforgeable = job.source(&unit.source)?.plan.id_is_unforgeable();
+                    let rules = UniteRules { unforgeable, rebuild: plan.anew, ..Default::default() };
+                    let united = unite(at, unit, &plan.staged, &rules).await?;
+                    progress.step();
+                    Ok::<_, JobError>((unit.clone(), united))
+                }
+            })
+            .buffer_unordered(job.parallel)
+            .try_collect()
+            .await?;
+        let replace = made.iter().map(|(unit, united)| Replacement { slot: unit.slot(), new: united.new.clone() });
+        match at.commit(replace.collect(), "build").await {
+            Ok(done) => {
+                let digest = |table: &crate::lake::LakeTable, unit: &Unit| {
+                    table.current(&unit.slot()).map(|file| file.digest.clone())
+                };
+                let changed = |unit: &Unit| digest(&at, unit) != digest(&done.table, unit);
+                return Ok(made.into_iter().map(|(unit, united)| (unit.clone(), united, changed(&unit))).collect());
+            }
+            Err(LakeError::Conflict { .. }) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Err(JobError::Busy { table: table.name() })
+}
+
+impl UnionReport {
+    fn count(&mut self, unit: &Unit, united: &United, changed: bool) {
+        let counts = self.sources.entry(unit.source.clone()).or_default();
+        counts.units += 1;
+        counts.rows_in += united.rows_in;
+        counts.rows_out += united.rows_out;
+        counts.duplicates += united.duplicates;
+        counts.conflicts += united.conflicts;
+        if changed {
+            self.changed.entry(unit.source.clone()).or_default().insert(unit.hour);
+        }
+    }
+}

@@ -1,0 +1,238 @@
+//! Convert: landing objects that the lake does not know yet become staged files and a receipt each. Objects are
+//! independent; several are worked on at once. An object that cannot be read whole leaves nothing behind but a line in
+//! the report, is tried again by the next run, and does not stop the others.
+
+use std::collections::HashSet;
+
+use futures::StreamExt;
+use tokio::sync::mpsc;
+
+use crate::base::{Digest, Micros};
+use crate::decode::{Counts, DECODER_GENERATION, DecodePlan, Decoder};
+use crate::lake::{KnownObjects, Ledger, ObjectState, ObjectVersion, Receipt, StageWriter};
+use crate::source::{LandingObject, Listing, Place, fetch, list};
+
+use super::{Job, JobError, Progress, Source};
+
+/// Chunks in flight between the store and the decoder of one object.
+const CHUNKS_IN_FLIGHT: usize = 4;
+
+/// What a conversion did.
+#[derive(Debug, Default)]
+pub struct ConvertReport {
+    /// One entry per source, in the order of the configuration.
+    pub sources: Vec<ConvertedSource>,
+}
+
+/// What a conversion did for one source.
+#[derive(Debug, Default)]
+pub struct ConvertedSource {
+    /// Name of the source.
+    pub source: String,
+    /// Where its objects land, for people.
+    pub location: String,
+    /// The folder is not there.
+    pub absent: bool,
+    /// Landing objects found.
+    pub found: u64,
+    /// Objects converted now.
+    pub converted: u64,
+    /// Their size as stored, bytes.
+    pub bytes: u64,
+    /// Records in them.
+    pub records: u64,
+    /// Records that could not be read.
+    pub rejects: u64,
+    /// Control messages of the log service.
+    pub control: u64,
+    /// Objects in the ledger that were decoded under other settings than today's.
+    pub decoded_otherwise: u64,
+    /// Objects that could not be converted.
+    pub failed: Vec<FailedObject>,
+}
+
+/// An object that could not be converted.
+#[derive(Debug)]
+pub struct FailedObject {
+    /// Its key.
+    pub key: String,
+    /// Why.
+    pub error: JobError,
+}
+
+impl ConvertReport {
+    /// Objects that could not be converted, over all sources.
+    pub fn failed(&self) -> impl Iterator<Item = (&str, &FailedObject)> {
+        self.sources.iter().flat_map(|s| s.failed.iter().map(|f| (s.source.as_str(), f)))
+    }
+}
+
+/// Converts every new object of every source whose key starts with one of `prefixes` (all, where there are none).
+pub async fn convert(job: &Job, prefixes: &[String], progress: &dyn Progress) -> Result<ConvertReport, JobError> {
+    let waiting = job.lake.receipts().await?;
+    let known = Ledger::open(&job.lake).await?.known(None, None).await?;
+    let mut report = ConvertReport::default();
+    let mut work = Vec::new();
+    for source in &job.sources {
+        let mut done = ConvertedSource {
+            source: source.name.clone(),
+            location: source.location.to_string(),
+            ..Default::default()
+        };
+        match source.location.open_existing()? {
+            Some(place) => {
+                let new = find_new(source, list(&place).await?, prefixes, &known, &waiting, &mut done);
+                let number = report.sources.len();
+                work.extend(new.into_iter().map(|object| (number, place.clone(), object)));
+            }
+            None => done.absent = true,
+        }
+        report.sources.push(done);
+    }
+    if work.is_empty() {
+        return Ok(report);
+    }
+    progress.begin("convert", work.len() as u64);
+    let mut results = futures::stream::iter(work)
+        .map(|(number, place, object)| {
+            let waiting = &waiting;
+            async move {
+                let converted = convert_object(job, &job.sources[number], &place, &object).await;
+                let result = match converted {
+                    Ok(receipt) => forget_older(job, waiting, receipt).await,
+                    Err(error) => Err(error),
+                };
+                (number, object, result)
+            }
+        })
+        .buffer_unordered(job.parallel);
+    while let Some((number, object, result)) = results.next().await {
+        progress.step();
+        let done = &mut report.sources[number];
+        match result {
+            Ok(receipt) => {
+                done.converted += 1;
+                done.bytes += object.bytes;
+                done.records += receipt.records;
+                done.rejects += receipt.rejects;
+                done.control += receipt.control;
+            }
+            Err(error) => done.failed.push(FailedObject { key: object.key, error }),
+        }
+    }
+    progress.end();
+    for done in &mut report.sources {
+        done.failed.sort_by(|a, b| a.key.cmp(&b.key));
+    }
+    Ok(report)
+}
+
+/// Keeps of a listing what neither the ledger nor a waiting receipt knows.
+fn find_new(
+    source: &Source,
+    listing: Listing,
+    prefixes: &[String],
+    known: &KnownObjects,
+    waiting: &[Receipt],
+    done: &mut ConvertedSource,
+) -> Vec<LandingObject> {
+    done.found = listing.objects.len() as u64;
+    let decode_id = source.plan.decode_id();
+    let waiting: HashSet<Digest> = waiting.iter().map(|receipt| receipt.object_id).collect();
+    let mut new = Vec::new();
+    for object in listing.objects {
+        if !prefixes.is_empty() && !prefixes.iter().any(|prefix| object.key.starts_with(prefix.as_str())) {
+            continue;
+        }
+        let versions = known.get(&(source.name.clone(), object.key.clone())).map_or(&[][..], Vec::as_slice);
+        let mut same = versions.iter().filter(|version| version.etag == object.etag).peekable();
+        if same.peek().is_some() {
+            let otherwise = same.any(|v| v.state == ObjectState::Applied && v.decode_id != decode_id);
+            done.decoded_otherwise += u64::from(otherwise);
+        } else if !waiting.contains(&version_of(source, &object).object_id()) {
+            new.push(object);
+        }
+    }
+    new
+}
+
+/// A receipt of an older version of the object, not yet built, must not be applied beside the new one.
+async fn forget_older(job: &Job, waiting: &[Receipt], receipt: Receipt) -> Result<Receipt, JobError> {
+    let of_object = |r: &&Receipt| r.object.source == receipt.object.source && r.object.key == receipt.object.key;
+    let older = waiting.iter().filter(of_object).filter(|r| r.object_id != receipt.object_id);
+    job.lake.delete_receipts(&older.map(Receipt::id).collect::<Vec<_>>()).await?;
+    Ok(receipt)
+}
+
+/// The ledger's name for an object of this source as it is decoded today.
+pub(crate) fn version_of(source: &Source, object: &LandingObject) -> ObjectVersion {
+    ObjectVersion {
+        source: source.name.clone(),
+        key: object.key.clone(),
+        etag: object.etag.clone(),
+        bytes: object.bytes,
+        arrived_at: object.arrived_at,
+        decode_id: source.plan.decode_id(),
+    }
+}
+
+/// Converts one object: its staged files first, its receipt last.
+pub(crate) async fn convert_object(
+    job: &Job,
+    source: &Source,
+    place: &Place,
+    object: &LandingObject,
+) -> Result<Receipt, JobError> {
+    let writer = job.lake.stage(source.plan.table(), version_of(source, object), job.limits.hours_max)?;
+    let plan = source.plan.clone();
+    let (sender, receiver) = mpsc::channel(CHUNKS_IN_FLIGHT);
+    let key = object.key.clone();
+    let arrived_at = object.arrived_at;
+    let decoding = tokio::task::spawn_blocking(move || decode_into(&plan, &key, arrived_at, receiver, writer));
+    let mut fetched = fetch(place, object).await?;
+    let read = loop {
+        match fetched.next_chunk().await {
+            Ok(Some(chunk)) => {
+                if sender.send(chunk).await.is_err() {
+                    break Ok(()); // the decoder stopped; its error says why
+                }
+            }
+            Ok(None) => break Ok(()),
+            Err(error) => break Err(error),
+        }
+    };
+    drop(sender);
+    let decoded = decoding.await;
+    // To the decoder a body that broke off looks like the end of the object: what it made of it is dropped here.
+    read?;
+    let (writer, counts) = decoded.map_err(|_| JobError::Stopped { key: object.key.clone() })??;
+    Ok(writer.finish(counts.records, counts.control, DECODER_GENERATION).await?)
+}
+
+fn decode_into(
+    plan: &DecodePlan,
+    key: &str,
+    arrived_at: Micros,
+    mut chunks: mpsc::Receiver<bytes::Bytes>,
+    mut writer: StageWriter,
+) -> Result<(StageWriter, Counts), JobError> {
+    let failed = |source| JobError::Object { key: key.to_owned(), source };
+    let mut decoder = Decoder::new(plan, key, arrived_at);
+    while let Some(chunk) = chunks.blocking_recv() {
+        decoder.push(&chunk).map_err(failed)?;
+        drain(&mut decoder, &mut writer)?;
+    }
+    decoder.finish().map_err(failed)?;
+    drain(&mut decoder, &mut writer)?;
+    Ok((writer, decoder.counts()))
+}
+
+fn drain(decoder: &mut Decoder, writer: &mut StageWriter) -> Result<(), JobError> {
+    while let Some(events) = decoder.next_events() {
+        writer.push(&events)?;
+    }
+    while let Some(rejects) = decoder.next_rejects() {
+        writer.push_rejects(&rejects)?;
+    }
+    Ok(())
+}

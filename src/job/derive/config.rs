@@ -1,0 +1,166 @@
+//! The configuration as tables for joins, and which of its rows matter to a day: adding a customer must not make a year again.
+
+use std::collections::BTreeSet;
+
+use arrow::array::{AsArray, RecordBatch, StringViewArray};
+use arrow::datatypes::TimestampMicrosecondType;
+use arrow::util::display::array_value_to_string;
+
+use crate::base::{Digest, HalfOpen, Micros};
+use crate::billing::ConfigTables;
+use crate::lake::FileSlot;
+use crate::schema::Table;
+
+use super::super::JobError;
+use super::{Work, arrow_fault, digest_of};
+
+/// Writes the four tables where they differ from what the lake holds.
+pub(super) async fn build(work: &mut Work<'_>) -> Result<(), JobError> {
+    let config = &work.with.config;
+    let tables = [
+        (Table::Customers, &config.customers),
+        (Table::ApiKeys, &config.api_keys),
+        (Table::Prices, &config.prices),
+        (Table::PriceMatches, &config.price_matches),
+    ];
+    for (table, rows) in tables {
+        let inputs = digest_of(lines(table, rows)?);
+        if work.built.keep(table, "all", inputs, "") {
+            continue;
+        }
+        let replacement = work.replacement(table, FileSlot::whole(), std::slice::from_ref(rows)).await?;
+        work.commit(table, vec![("all".to_owned(), replacement)]).await?;
+        work.built.made(table, "all", inputs, "", rows.num_rows());
+    }
+    Ok(())
+}
+
+/// A row that is in force for an interval.
+struct Term {
+    /// What it is looked up by.
+    name: String,
+    /// What it leads to: a key's customer, a customer's plan.
+    leads_to: String,
+    valid: HalfOpen<Micros>,
+    /// The whole row.
+    line: String,
+}
+
+/// The configuration's rows, for finding those that matter.
+pub(super) struct Terms {
+    /// By `source key_ref`, leading to the customer.
+    keys: Vec<Term>,
+    /// By customer, leading to the plan.
+    customers: Vec<Term>,
+    /// By plan.
+    prices: Vec<Term>,
+    /// By plan, always in force.
+    matches: Vec<(String, String)>,
+}
+
+/// A key of a source.
+pub(super) type KeyName = (String, String);
+
+impl Terms {
+    pub(super) fn read(config: &ConfigTables) -> Result<Self, JobError> {
+        let matches = Column::of(&config.price_matches, Table::PriceMatches, "plan")?;
+        let match_lines = lines(Table::PriceMatches, &config.price_matches)?;
+        Ok(Self {
+            keys: terms(Table::ApiKeys, &config.api_keys, &["source", "key_ref"], "customer_id")?,
+            customers: terms(Table::Customers, &config.customers, &["customer_id"], "plan")?,
+            prices: terms(Table::Prices, &config.prices, &["plan"], "price_id")?,
+            matches: (0..).map(|row| matches.text(row)).zip(match_lines).collect(),
+        })
+    }
+
+    /// The digest of the rows that matter to `bounds` where these keys occur.
+    pub(super) fn digest(&self, keys: &BTreeSet<KeyName>, bounds: HalfOpen<Micros>) -> Digest {
+        let names: BTreeSet<String> = keys.iter().map(|(source, key)| key_name(source, key)).collect();
+        let mut lines = Vec::new();
+        let customers = reached(&self.keys, &names, bounds, &mut lines);
+        let plans = reached(&self.customers, &customers, bounds, &mut lines);
+        reached(&self.prices, &plans, bounds, &mut lines);
+        lines.extend(self.matches.iter().filter(|(plan, _)| plans.contains(plan)).map(|(_, line)| line.clone()));
+        digest_of(lines)
+    }
+
+    /// The instants within `bounds` at which an interval of one of these keys begins or ends.
+    pub(super) fn changes<'a>(
+        &'a self,
+        keys: &'a BTreeSet<KeyName>,
+        bounds: HalfOpen<Micros>,
+    ) -> impl Iterator<Item = (&'a KeyName, Micros)> {
+        keys.iter().flat_map(move |key| {
+            let name = key_name(&key.0, &key.1);
+            let terms = self.keys.iter().filter(move |term| term.name == name);
+            let ends = terms.flat_map(|term| [Some(term.valid.from), term.valid.to]).flatten();
+            ends.filter(move |at| bounds.contains(*at)).map(move |at| (key, at))
+        })
+    }
+}
+
+fn key_name(source: &str, key_ref: &str) -> String {
+    format!("{source} {key_ref}")
+}
+
+/// What the named rows in force lead to; their lines are added.
+fn reached(
+    terms: &[Term],
+    names: &BTreeSet<String>,
+    bounds: HalfOpen<Micros>,
+    lines: &mut Vec<String>,
+) -> BTreeSet<String> {
+    let matter = terms.iter().filter(|term| names.contains(&term.name) && term.valid.overlaps(&bounds));
+    matter
+        .map(|term| {
+            lines.push(term.line.clone());
+            term.leads_to.clone()
+        })
+        .collect()
+}
+
+fn terms(table: Table, rows: &RecordBatch, name: &[&str], leads_to: &str) -> Result<Vec<Term>, JobError> {
+    let names = name.iter().map(|name| Column::of(rows, table, name)).collect::<Result<Vec<_>, _>>()?;
+    let leads_to = Column::of(rows, table, leads_to)?;
+    let instants =
+        |name: &str| rows.column_by_name(name).and_then(|c| c.as_primitive_opt::<TimestampMicrosecondType>());
+    let (from, to) = (instants("valid_from"), instants("valid_to"));
+    let at = |column: Option<&arrow::array::TimestampMicrosecondArray>, row: usize| {
+        use arrow::array::Array;
+        column.filter(|column| column.is_valid(row)).map(|column| Micros(column.value(row)))
+    };
+    let terms = lines(table, rows)?.into_iter().enumerate().map(|(row, line)| Term {
+        name: names.iter().map(|column| column.text(row)).collect::<Vec<_>>().join(" "),
+        leads_to: leads_to.text(row),
+        valid: HalfOpen { from: at(from, row).unwrap_or(Micros(i64::MIN)), to: at(to, row) },
+        line,
+    });
+    Ok(terms.collect())
+}
+
+/// A text column; NULL is empty.
+struct Column<'a>(&'a StringViewArray);
+
+impl<'a> Column<'a> {
+    fn of(rows: &'a RecordBatch, table: Table, name: &str) -> Result<Self, JobError> {
+        let column = rows.column_by_name(name).and_then(|column| column.as_string_view_opt());
+        let missing = || arrow::error::ArrowError::SchemaError(format!("there is no text column {name}"));
+        column.map(Self).ok_or_else(|| arrow_fault(table)(missing()))
+    }
+
+    fn text(&self, row: usize) -> String {
+        use arrow::array::Array;
+        if self.0.is_valid(row) { self.0.value(row).to_owned() } else { String::new() }
+    }
+}
+
+/// Each row as one text.
+fn lines(table: Table, rows: &RecordBatch) -> Result<Vec<String>, JobError> {
+    (0..rows.num_rows())
+        .map(|row| {
+            let cells = rows.columns().iter().map(|column| array_value_to_string(column, row));
+            let cells = cells.collect::<Result<Vec<_>, _>>().map_err(arrow_fault(table))?;
+            Ok(format!("{}\u{1f}{}", table.name(), cells.join("\u{1f}")))
+        })
+        .collect()
+}

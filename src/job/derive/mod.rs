@@ -1,0 +1,234 @@
+//! The derived build: coverage, usage and charges are brought up to date with the event tables and the configuration, and
+//! only what is stale is made again. What each part was made from is remembered in `built`, written after the data.
+//!
+//! All tables are opened before anything is computed, those that come last in the flow first: then a table that another
+//! build commits to meanwhile is noticed as a conflict, and the whole is computed again from fresh snapshots.
+
+mod built;
+mod charges;
+mod config;
+mod coverage;
+mod slots;
+mod usage;
+
+use std::collections::BTreeMap;
+
+use arrow::array::RecordBatch;
+use serde_json::{Value, json};
+use tokio::sync::OnceCell;
+
+use crate::base::{Digest, Digester, UtcDay};
+use crate::billing::{BillingDay, BillingZone, ConfigTables};
+use crate::lake::{FileSlot, Lake, LakeError, LakeTable, Replacement};
+use crate::model::{Engine, EngineOptions, Meter, coverage_sql, slots_sql, sql_text, usage_sql};
+use crate::schema::Table;
+
+use super::build::ATTEMPTS_MAX;
+use super::{JobError, Progress};
+
+use built::Built;
+
+/// What derived tables are made from besides the lake's tables.
+#[derive(Debug)]
+pub struct Derivation {
+    /// The meters, checked.
+    pub meters: Vec<Meter>,
+    /// Where billing days begin.
+    pub zone: BillingZone,
+    /// Usage of earlier days is shown, never charged or held.
+    pub start: Option<BillingDay>,
+    /// Customers, keys and prices as tables.
+    pub config: ConfigTables,
+    /// There are prices, so usage without one is held.
+    pub has_rates: bool,
+    /// Sources of which an empty hour is a gap.
+    pub heartbeat: Vec<String>,
+    /// What SQL may use.
+    pub engine: EngineOptions,
+}
+
+/// What a derived build changed.
+#[derive(Clone, Default, PartialEq, Eq, Debug)]
+pub struct DeriveReport {
+    rebuilt: BTreeMap<Table, Vec<String>>,
+}
+
+impl DeriveReport {
+    /// Whether any table changed.
+    pub fn changed(&self) -> bool {
+        !self.rebuilt.is_empty()
+    }
+
+    /// The parts whose content changed, per table, in order.
+    pub fn rebuilt(&self) -> &BTreeMap<Table, Vec<String>> {
+        &self.rebuilt
+    }
+
+    /// The same for machines.
+    pub fn json(&self) -> Value {
+        Value::Object(self.rebuilt.iter().map(|(table, parts)| (table.name().to_owned(), json!(parts))).collect())
+    }
+}
+
+/// Brings every derived table up to date.
+pub async fn derive(lake: &Lake, with: &Derivation, progress: &dyn Progress) -> Result<DeriveReport, JobError> {
+    let mut busy = Table::Built.name();
+    for _ in 0..ATTEMPTS_MAX {
+        match attempt(lake, with, progress).await {
+            Err(JobError::Lake(LakeError::Conflict { table })) => busy = table,
+            done => return done,
+        }
+    }
+    Err(JobError::Busy { table: busy })
+}
+
+/// The text of a derived table as it is run for a day; charges: for its month up to the day. `None`: no derived table.
+pub async fn statement(lake: &Lake, with: &Derivation, table: Table, day: UtcDay) -> Result<Option<String>, JobError> {
+    let billing_day = BillingDay(day.0);
+    Ok(Some(match table {
+        Table::CoverageHourly => coverage_sql(day, &with.heartbeat),
+        Table::UsageSlots => {
+            let (from, to) = (day.first_hour(), day.next().first_hour());
+            let texts = slots::metered(&with.meters)
+                .map(|(source, meter)| Ok(slots_sql(meter, source, from, to)?))
+                .collect::<Result<Vec<_>, JobError>>()?;
+            texts.join(";\n\n")
+        }
+        Table::UsageDaily => {
+            let work = Work::open(lake, with).await?;
+            let terms = config::Terms::read(&with.config)?;
+            let keys = usage::keys_seen(&work, &[billing_day]).await?;
+            usage_sql(&usage::usage_day(with, &terms, &keys, billing_day), &with.meters)?
+        }
+        Table::ChargesDaily => charges::statement(with, billing_day),
+        _ => return Ok(None),
+    }))
+}
+
+async fn attempt(lake: &Lake, with: &Derivation, progress: &dyn Progress) -> Result<DeriveReport, JobError> {
+    let mut work = Work::open(lake, with).await?;
+    const STEPS: u64 = 5;
+    progress.begin("count", STEPS);
+    coverage::build(&mut work).await?;
+    progress.step();
+    slots::build(&mut work).await?;
+    progress.step();
+    config::build(&mut work).await?;
+    progress.step();
+    usage::build(&mut work).await?;
+    progress.step();
+    charges::build(&mut work).await?;
+    progress.step();
+    work.built.write(lake, &work.tables[&Table::Built]).await?;
+    progress.end();
+    Ok(work.report)
+}
+
+/// One attempt: snapshots, what was built before, and what is built now.
+struct Work<'a> {
+    lake: &'a Lake,
+    with: &'a Derivation,
+    /// The tables as they were when the attempt began, or as its own commits left them.
+    tables: BTreeMap<Table, LakeTable>,
+    engine: OnceCell<Engine>,
+    built: Built,
+    report: DeriveReport,
+}
+
+/// The tables an attempt opens, the last of the flow first.
+const OPENED: &[Table] = &[
+    Table::Built,
+    Table::ChargesDaily,
+    Table::UsageDaily,
+    Table::PriceMatches,
+    Table::Prices,
+    Table::ApiKeys,
+    Table::Customers,
+    Table::UsageSlots,
+    Table::CoverageHourly,
+    Table::ObjectHours,
+    Table::OriginRequests,
+    Table::EdgeRequests,
+];
+
+impl<'a> Work<'a> {
+    async fn open(lake: &'a Lake, with: &'a Derivation) -> Result<Self, JobError> {
+        let mut tables = BTreeMap::new();
+        for table in OPENED {
+            tables.insert(*table, lake.table(*table).await?);
+        }
+        let built = Built::read(lake, &tables[&Table::Built]).await?;
+        Ok(Self { lake, with, tables, engine: OnceCell::new(), built, report: DeriveReport::default() })
+    }
+
+    /// The session, opened when the first statement needs it; it sees every table as this attempt does.
+    async fn engine(&self) -> Result<&Engine, JobError> {
+        self.engine
+            .get_or_try_init(|| async {
+                let engine = Engine::new(self.with.engine)?;
+                for at in self.tables.values() {
+                    engine.see(at).await?;
+                }
+                let config = &self.with.config;
+                engine.put(Table::Customers, vec![config.customers.clone()])?;
+                engine.put(Table::ApiKeys, vec![config.api_keys.clone()])?;
+                engine.put(Table::Prices, vec![config.prices.clone()])?;
+                engine.put(Table::PriceMatches, vec![config.price_matches.clone()])?;
+                Ok(engine)
+            })
+            .await
+    }
+
+    /// Rows, with or without `day`, become the content of a slot once committed.
+    async fn replacement(&self, table: Table, slot: FileSlot, rows: &[RecordBatch]) -> Result<Replacement, JobError> {
+        let schema = table.file_schema();
+        let columns = |batch: &RecordBatch| {
+            let wanted = schema.fields().iter().filter_map(|field| batch.schema().index_of(field.name()).ok());
+            batch.project(&wanted.collect::<Vec<_>>())
+        };
+        let rows = rows.iter().map(columns).collect::<Result<Vec<_>, _>>().map_err(arrow_fault(table))?;
+        let new = self.lake.write_file(&self.tables[&table], slot.clone(), rows).await?;
+        Ok(Replacement { slot, new })
+    }
+
+    /// Commits slots of a table, notes which changed under the names of their parts, and shows the session the result.
+    async fn commit(&mut self, table: Table, replace: Vec<(String, Replacement)>) -> Result<(), JobError> {
+        let before = self.tables[&table].clone();
+        let (parts, replace): (Vec<String>, Vec<Replacement>) = replace.into_iter().unzip();
+        let slots: Vec<FileSlot> = replace.iter().map(|replacement| replacement.slot.clone()).collect();
+        let done = before.commit(replace, "derive").await?;
+        if !done.changed() {
+            return Ok(());
+        }
+        let digest = |at: &LakeTable, slot| at.current(slot).map(|file| file.digest.clone());
+        let changed = slots.iter().zip(parts).filter(|(slot, _)| digest(&before, slot) != digest(&done.table, slot));
+        let mut changed: Vec<String> = changed.map(|(_, part)| part).collect();
+        changed.sort_unstable();
+        self.report.rebuilt.insert(table, changed);
+        if let Some(engine) = self.engine.get() {
+            engine.see(&done.table).await?;
+        }
+        self.tables.insert(table, done.table);
+        Ok(())
+    }
+}
+
+/// The digest of the text of a table's statement, before a part's values are filled in.
+fn text_digest(table: Table) -> String {
+    Digest::of([sql_text(table).unwrap_or_default()]).to_string()
+}
+
+/// The digest of names and other texts, whatever their order.
+fn digest_of(mut parts: Vec<String>) -> Digest {
+    parts.sort_unstable();
+    let mut digester = Digester::default();
+    parts.iter().for_each(|part| {
+        digester.part(part.as_bytes());
+    });
+    digester.finish()
+}
+
+/// An arrow error here means that a statement's rows do not have the table's shape.
+fn arrow_fault(table: Table) -> impl Fn(arrow::error::ArrowError) -> JobError {
+    move |source| JobError::Rows { table: table.name(), source }
+}

@@ -1,0 +1,183 @@
+//! `usage_slots`: one file per source and hour, made again when the hour's events, the statement or the source's meters change.
+//! Every meter must have seen every event of the hour, or nothing is written.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use arrow::array::{AsArray, RecordBatch, UInt32Array};
+use arrow::compute::{SortColumn, concat_batches, lexsort_to_indices, take_record_batch};
+use arrow::datatypes::{Int64Type, TimestampMicrosecondType};
+use futures::{StreamExt, TryStreamExt};
+
+use crate::base::{Digest, Micros, UtcHour};
+use crate::lake::{FileSlot, Replacement};
+use crate::model::{Meter, slots_sql};
+use crate::schema::Table;
+
+use super::super::JobError;
+use super::{Work, arrow_fault, digest_of, text_digest};
+
+const TABLE: Table = Table::UsageSlots;
+
+/// The order of rows within a file: a customer's rows together, then by time.
+const ORDER: &[&str] = &["key_ref", "meter", "slot_start", "key_state", "refused", "conflict", "outcome", "dimensions"];
+
+/// The events of one source in one hour.
+#[derive(Clone, Default)]
+struct Events {
+    files: Vec<String>,
+    rows: u64,
+}
+
+/// Some stale hours of one source and day.
+struct Stretch {
+    source: String,
+    from: UtcHour,
+    to: UtcHour,
+}
+
+/// Each source a meter counts, with the meter.
+pub(super) fn metered(meters: &[Meter]) -> impl Iterator<Item = (&str, &Meter)> {
+    meters.iter().flat_map(|meter| meter.sources.iter().map(move |source| (source.as_str(), meter)))
+}
+
+pub(super) async fn build(work: &mut Work<'_>) -> Result<(), JobError> {
+    let mut units: BTreeMap<(String, UtcHour), Events> = BTreeMap::new();
+    for table in [Table::OriginRequests, Table::EdgeRequests] {
+        for file in work.tables[&table].files() {
+            let Some((source, hour)) = file.slot.source.clone().zip(file.slot.utc_hour()) else { continue };
+            if metered(&work.with.meters).any(|(metered, _)| metered == source) {
+                let unit = units.entry((source, hour)).or_default();
+                unit.files.push(file.path.clone());
+                unit.rows += file.rows;
+            }
+        }
+    }
+    let mut stale: BTreeMap<(String, UtcHour), Digest> = BTreeMap::new();
+    for ((source, hour), events) in &units {
+        let mut inputs = events.files.clone();
+        inputs.push(text_digest(TABLE));
+        let meters = metered(&work.with.meters).filter(|(metered, _)| metered == source);
+        inputs.extend(meters.map(|(_, meter)| meter.definition().to_string()));
+        let inputs = digest_of(inputs);
+        if !work.built.keep(TABLE, &part_of(source, *hour), inputs, "") {
+            stale.insert((source.clone(), *hour), inputs);
+        }
+    }
+    let mut replace = Vec::new();
+    for file in work.tables[&TABLE].files() {
+        let Some((source, hour)) = file.slot.source.clone().zip(file.slot.utc_hour()) else { continue };
+        if !units.contains_key(&(source.clone(), hour)) {
+            replace.push((part_of(&source, hour), Replacement { slot: file.slot.clone(), new: None }));
+        }
+    }
+    if !stale.is_empty() {
+        work.engine().await?;
+        let this = &*work;
+        let (units, stale) = (&units, &stale);
+        let made: Vec<Vec<_>> = futures::stream::iter(stretches(stale.keys()))
+            .map(|stretch| async move { count(this, &stretch, units).await })
+            .buffered(work.with.engine.partitions.get())
+            .try_collect()
+            .await?;
+        for (source, hour, rows, replacement) in made.into_iter().flatten() {
+            let part = part_of(&source, hour);
+            if let Some(inputs) = stale.get(&(source, hour)) {
+                work.built.made(TABLE, &part, *inputs, "", rows);
+            }
+            replace.push((part, replacement));
+        }
+    }
+    work.commit(TABLE, replace).await
+}
+
+fn part_of(source: &str, hour: UtcHour) -> String {
+    format!("{source}/{hour}")
+}
+
+/// Hours that follow one another within a day are counted by one statement per meter; a day bounds what is held in memory.
+fn stretches<'a>(stale: impl Iterator<Item = &'a (String, UtcHour)>) -> Vec<Stretch> {
+    let mut stretches: Vec<Stretch> = Vec::new();
+    for (source, hour) in stale {
+        match stretches.last_mut() {
+            Some(last) if last.source == *source && last.to == *hour && last.from.day() == hour.day() => {
+                last.to = hour.next();
+            }
+            _ => stretches.push(Stretch { source: source.clone(), from: *hour, to: hour.next() }),
+        }
+    }
+    stretches
+}
+
+/// Counts a stretch by every meter of its source; gives one replacement per hour.
+async fn count(
+    work: &Work<'_>,
+    stretch: &Stretch,
+    units: &BTreeMap<(String, UtcHour), Events>,
+) -> Result<Vec<(String, UtcHour, usize, Replacement)>, JobError> {
+    let Stretch { source, from, to } = stretch;
+    let engine = work.engine().await?;
+    let mut by_hour: BTreeMap<UtcHour, Vec<RecordBatch>> = BTreeMap::new();
+    let hours = || (from.0..to.0).map(UtcHour);
+    for (_, meter) in metered(&work.with.meters).filter(|(metered, _)| metered == source) {
+        let sql = slots_sql(meter, source, *from, *to)?;
+        let rows = engine.make(TABLE, &part_of(source, *from), &sql).await?;
+        let mut counted = split(rows)?;
+        for hour in hours() {
+            let rows = counted.remove(&hour);
+            let expected = units.get(&(source.clone(), hour)).map_or(0, |events| events.rows);
+            let found = rows.as_ref().map_or(Ok(0), events_of)?;
+            if found != expected {
+                let what = format!(
+                    "meter {} saw {found} events of {source} in hour {hour}, the table holds {expected}",
+                    meter.name
+                );
+                return Err(JobError::Conservation { day: hour.day(), what });
+            }
+            by_hour.entry(hour).or_default().extend(rows);
+        }
+    }
+    let mut made = Vec::new();
+    for hour in hours() {
+        let rows = by_hour.remove(&hour).unwrap_or_default();
+        let rows = sorted(&rows)?;
+        let count = rows.num_rows();
+        let replacement = work.replacement(TABLE, FileSlot::unit(source, hour, 0), &[rows]).await?;
+        made.push((source.clone(), hour, count, replacement));
+    }
+    Ok(made)
+}
+
+/// The rows by hour of their slot.
+fn split(rows: RecordBatch) -> Result<BTreeMap<UtcHour, RecordBatch>, JobError> {
+    let starts = rows.column_by_name("slot_start").and_then(|c| c.as_primitive_opt::<TimestampMicrosecondType>());
+    let mut by_hour: BTreeMap<UtcHour, Vec<u32>> = BTreeMap::new();
+    for (row, start) in (0_u32..).zip(starts.map_or(&[][..], |starts| starts.values())) {
+        by_hour.entry(Micros(*start).hour()).or_default().push(row);
+    }
+    by_hour
+        .into_iter()
+        .map(|(hour, wanted)| {
+            let part = take_record_batch(&rows, &UInt32Array::from(wanted)).map_err(arrow_fault(TABLE))?;
+            Ok((hour, part))
+        })
+        .collect()
+}
+
+fn events_of(rows: &RecordBatch) -> Result<u64, JobError> {
+    let events = rows.column_by_name("events").and_then(|c| c.as_primitive_opt::<Int64Type>());
+    let total: i64 = events.map_or(0, |events| events.values().iter().sum());
+    u64::try_from(total).map_err(|_| JobError::Conservation {
+        day: crate::base::UtcDay(0),
+        what: format!("{total} events were counted"),
+    })
+}
+
+fn sorted(rows: &[RecordBatch]) -> Result<RecordBatch, JobError> {
+    let whole = concat_batches(&TABLE.schema(), rows).map_err(arrow_fault(TABLE))?;
+    let columns = ORDER.iter().filter_map(|name| whole.column_by_name(name));
+    let columns: Vec<SortColumn> =
+        columns.map(|values| SortColumn { values: Arc::clone(values), options: None }).collect();
+    let order = lexsort_to_indices(&columns, None).map_err(arrow_fault(TABLE))?;
+    take_record_batch(&whole, &order).map_err(arrow_fault(TABLE))
+}

@@ -1,0 +1,110 @@
+//! What can go wrong in a job, and what kind of trouble it is.
+
+use crate::base::UtcDay;
+use crate::decode::ObjectError;
+use crate::lake::LakeError;
+use crate::model::{MeterError, ModelError};
+use crate::source::{LocationError, SourceError};
+
+/// A job that could not do its work.
+#[derive(Debug, thiserror::Error)]
+pub enum JobError {
+    /// The object could not be decoded as a whole.
+    #[error("{key} cannot be converted")]
+    Object {
+        /// Key of the object.
+        key: String,
+        /// Why.
+        #[source]
+        source: ObjectError,
+    },
+    /// The thread that decoded the object ended without a result.
+    #[error("decoding {key} stopped without a result; this is a fault of meterlake")]
+    Stopped {
+        /// Key of the object.
+        key: String,
+    },
+    /// A source that is not configured.
+    #[error("the lake holds objects of the source `{0}`, which the configuration does not name")]
+    UnknownSource(String),
+    /// An object version that is needed can no longer be read.
+    #[error("{source_name}: that version of {key} is needed, but it can no longer be read; nothing was changed")]
+    Unreadable {
+        /// Its source.
+        source_name: String,
+        /// Its key.
+        key: String,
+    },
+    /// Nothing to retract.
+    #[error("no object of the ledger begins with `{0}`; nothing was changed")]
+    NothingToRetract(String),
+    /// Other builds kept winning.
+    #[error("other builds kept changing {table} while this one ran; nothing is wrong, run it again")]
+    Busy {
+        /// The table.
+        table: &'static str,
+    },
+    /// The counts of a day do not add up.
+    #[error("{day}: {what}")]
+    Conservation {
+        /// The day.
+        day: UtcDay,
+        /// The numbers.
+        what: String,
+    },
+    /// A statement gave rows that are not those of its table.
+    #[error("the rows made for {table} do not have its columns; this is a fault of meterlake")]
+    Rows {
+        /// The table.
+        table: &'static str,
+        /// What is wrong.
+        #[source]
+        source: arrow::error::ArrowError,
+    },
+    /// The source could not be read.
+    #[error(transparent)]
+    Source(#[from] SourceError),
+    /// The place could not be opened.
+    #[error(transparent)]
+    Location(#[from] LocationError),
+    /// The lake could not be read or written.
+    #[error(transparent)]
+    Lake(#[from] LakeError),
+    /// The SQL could not be run.
+    #[error(transparent)]
+    Model(#[from] ModelError),
+}
+
+impl From<MeterError> for JobError {
+    fn from(error: MeterError) -> Self {
+        Self::Model(error.into())
+    }
+}
+
+/// What a caller can do about an error.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum ErrorKind {
+    /// Run it again.
+    Retry,
+    /// The configuration or the request is at fault.
+    Settings,
+    /// The data is at fault.
+    Data,
+    /// Storage, or a fault of meterlake.
+    Other,
+}
+
+impl JobError {
+    /// What a caller can do about it.
+    pub fn kind(&self) -> ErrorKind {
+        match self {
+            Self::Busy { .. } => ErrorKind::Retry,
+            Self::Source(SourceError::Changed { .. }) => ErrorKind::Retry,
+            Self::UnknownSource(_) | Self::NothingToRetract(_) | Self::Location(_) => ErrorKind::Settings,
+            Self::Object { .. } | Self::Unreadable { .. } | Self::Conservation { .. } => ErrorKind::Data,
+            Self::Stopped { .. } | Self::Rows { .. } | Self::Source(_) | Self::Lake(_) | Self::Model(_) => {
+                ErrorKind::Other
+            }
+        }
+    }
+}
