@@ -562,9 +562,10 @@ async fn vacuum_spares_what_may_be_needed(place: Place) {
     let coming = one_row(&lake, &now, "coming").await;
     let everything = "2100-01-01".parse().unwrap();
     let is_one = |source: &str, object| source == "origin" && object == applied.object_id;
-    let mut rules = VacuumRules { before: "2020-01-01".parse().unwrap(), staged_is_done: &is_one, dry_run: false };
+    let long_ago = "2020-01-01".parse().unwrap();
+    let mut rules = VacuumRules { before: long_ago, staged_before: long_ago, staged_is_done: &is_one, dry_run: false };
     assert_eq!(lake.vacuum(&rules).await.unwrap().paths, [""; 0], "nothing is that old");
-    (rules.before, rules.dry_run) = (everything, true);
+    (rules.before, rules.staged_before, rules.dry_run) = (everything, everything, true);
     let planned = lake.vacuum(&rules).await.unwrap();
     rules.dry_run = false;
     let done = lake.vacuum(&rules).await.unwrap();

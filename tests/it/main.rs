@@ -1,8 +1,11 @@
 //! The one integration-test binary: each module tests one promise through the public surface.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+mod bad_input;
+mod first_hour;
 mod lake;
 mod model;
 mod quickstart;
 mod repo;
 mod settings;
+mod shell;

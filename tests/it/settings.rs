@@ -266,10 +266,10 @@ fn wrong_types_are_told() {
     meterlake.toml:11: `set` must be a table, not text
     meterlake.toml:18: `group_by` must be a list, not text
     meterlake.toml:20: `rejects_max_percent` must be a whole number, not a number with a fraction
-    meterlake.toml:22: `min_interval` must be text in quotes, not a whole number
+    meterlake.toml:22: unknown key `min_interval` in [build]; known: `parallel`
     meterlake.toml:23: `parallel` must lie between 1 and 1024
     meterlake.toml:25: `staged_days` must be a whole number, not text
-    meterlake.toml:26: unknown key `extra` in [[source]]; known: `name`, `kind`, `location`, `fields`, `format`, `key`, `identifies`, `set`, `heartbeat`, `split`, `lookback_days`
+    meterlake.toml:26: unknown key `extra` in [[source]]; known: `name`, `kind`, `location`, `fields`, `format`, `key`, `identifies`, `set`, `heartbeat`, `split`
     "#);
 }
 
