@@ -1,3 +1,5 @@
+//! What a rule may say and what is refused, with the reason it is refused for.
+
 use super::*;
 
 fn meter(where_sql: &str) -> Meter {

@@ -1,3 +1,5 @@
+//! The statements as they are rendered: each parses, and reads exactly the tables its header names.
+
 use std::collections::BTreeSet;
 
 use datafusion::sql::parser::DFParser;
