@@ -59,6 +59,7 @@ pub(crate) enum Command {
     /// Run SQL over the tables of the lake.
     Query {
         /// The query; `-` reads it from standard input.
+        #[arg(allow_hyphen_values = true)]
         sql: String,
         /// How to print the rows.
         #[arg(long, value_enum, default_value_t = RowFormat::Table)]

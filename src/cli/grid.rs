@@ -76,7 +76,7 @@ mod tests {
         let mut grid = Grid::new(&["customer", ">usage"]);
         grid.row(["acme".into(), count(1234567)]);
         grid.row(["b".into(), count(-5)]);
-        assert_eq!(grid.to_string(), "  customer       usage\n  acme       1 234 567\n  b                 -5\n");
+        assert_eq!(grid.to_string(), "  customer      usage\n  acme      1 234 567\n  b                -5\n");
     }
 
     #[test]

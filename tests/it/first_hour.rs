@@ -63,7 +63,9 @@ fn init_then_run_works_on_empty_folders() {
       source  objects  new  size  records  rejects  control  failed
       origin        0    0   0 B        0        0        0       0
 
-    Nothing is new: every table is up to date.
+    Built
+      table   rebuilt
+      prices  all
 
     Sources: nothing yet
 
@@ -95,14 +97,19 @@ fn without_customers_there_is_usage_per_key_and_nothing_is_called_held() {
       edge          1    1  471 B        3        0        0       0
 
     Built
-      table           rebuilt
-      events of edge  2026-10-29T09
+      table            rebuilt
+      events of edge   2026-10-29T09
+      usage_slots      edge/2026-10-29T09
+      usage_daily      2026-10-29
+      coverage_hourly  2026-10-29
 
     Sources
       source  objects  records  events  duplicates  conflicts  rejects  control
-      edge          1        3       0           0          0        0        0
+      edge          1        3       3           0          0        0        0
 
-    Usage: none
+    Usage
+      billing_month  customer_or_key                   meter  quantity  events
+      2026-10        8705d06724e6bdf4be8f6fb6fa5f89d2  calls         3       3
 
     Held: cannot be charged yet: nothing
     ");
@@ -123,7 +130,10 @@ fn a_key_that_is_never_found_gets_a_hint() {
     let shell = Shell::new();
     shell.write("meterlake.toml", edge_config("").replace("x-api-key", "x-apikey"));
     shell.write("landing/a", edge_records(0..3));
-    assert_snapshot!(shell.run(&["run"]).err, @"");
+    assert_snapshot!(shell.run(&["run"]).err, @r#"
+
+    hint: edge: no event carries a key where the configuration looks for one (Header("x-apikey"))
+    "#);
 }
 
 #[test]
@@ -131,7 +141,10 @@ fn a_rule_that_is_never_met_gets_a_hint() {
     let shell = Shell::new();
     shell.write("meterlake.toml", edge_config("").replace("status < 500", "status < 100"));
     shell.write("landing/a", edge_records(0..3));
-    assert_snapshot!(shell.run(&["run"]).err, @"");
+    assert_snapshot!(shell.run(&["run"]).err, @"
+
+    hint: calls: none of the 3 events of edge meets its rule
+    ");
 }
 
 #[test]
@@ -140,9 +153,9 @@ fn records_that_cannot_be_read_at_all_get_a_hint() {
     shell.write("meterlake.toml", edge_config(""));
     shell.write("landing/a", "one line\nand another\n");
     assert_snapshot!(shell.run(&["run"]).err, @"
+    edge: 2 of 2 new records could not be read, more than 1 %; `meterlake rejects` shows them
 
     hint: edge: not one record could be read; `meterlake rejects` says why, and `fields` or `format` is the first place to look
-    edge: 2 of 2 new records could not be read, more than 1 %; `meterlake rejects` shows them
     ");
 }
 
@@ -170,11 +183,11 @@ fn json_keeps_its_shape() {
     convert
       [{bytes: number, control: number, converted: number, decoded_otherwise: number, failed: [], found: number, records: number, rejects: number, source: text}]
     build
-      {derived: null, events: {edge: {conflicts: number, duplicates: number, hours_changed: number, rows_in: number, rows_out: number, units: number}}, receipts: number}
+      {derived: {coverage_hourly: [text], usage_daily: [text], usage_slots: [text]}, events: {edge: {conflicts: number, duplicates: number, hours_changed: number, rows_in: number, rows_out: number, units: number}}, receipts: number}
     run
-      {built: {derived: null, events: {}, receipts: number}, converted: [{bytes: number, control: number, converted: number, decoded_otherwise: number, failed: [], found: number, records: number, rejects: number, source: text}], held: [], sources: [{conflicts: number, control: number, duplicates: number, events: number, objects: number, records: number, rejects: number, source: text}], usage: []}
+      {built: {derived: {}, events: {}, receipts: number}, converted: [{bytes: number, control: number, converted: number, decoded_otherwise: number, failed: [], found: number, records: number, rejects: number, source: text}], held: [], sources: [{conflicts: number, control: number, duplicates: number, events: number, objects: number, records: number, rejects: number, source: text}], usage: [{billing_month: text, customer_or_key: text, events: number, meter: text, quantity: number}]}
     status
-      {coverage: [], held: [], receipts_waiting: number, rejects: [], sources: [{conflicts: number, control: number, duplicates: number, events: number, objects: number, records: number, rejects: number, source: text}], usage: []}
+      {coverage: [{gaps: number, hour_max: text, hour_min: text, hours: number, lateness_max_s: number, quiet: number, source: text}], held: [], receipts_waiting: number, rejects: [], sources: [{conflicts: number, control: number, duplicates: number, events: number, objects: number, records: number, rejects: number, source: text}], usage: [{billing_month: text, customer_or_key: text, events: number, meter: text, quantity: number}]}
     verify
       {agrees: bool, days: number, differences: [], events: number, objects: number, unreadable: []}
     vacuum --dry-run
@@ -199,8 +212,8 @@ fn rows_print_as_table_csv_json_and_lines() {
     n,price,nothing,words,at
     1,1.500000000,,"a ""b"", c",2026-10-29T09:00:00
     22,,x,,
-    [{"n":1,"price":1.500000000,"nothing":null,"words":"a \"b\", c","at":"2026-10-29T09:00:00"},{"n":22,"price":null,"nothing":"x","words":"","at":null}]
-    {"n":1,"price":1.500000000,"nothing":null,"words":"a \"b\", c","at":"2026-10-29T09:00:00"}
+    [{"n":1,"price":"1.500000000","nothing":null,"words":"a \"b\", c","at":"2026-10-29T09:00:00"},{"n":22,"price":null,"nothing":"x","words":"","at":null}]
+    {"n":1,"price":"1.500000000","nothing":null,"words":"a \"b\", c","at":"2026-10-29T09:00:00"}
     {"n":22,"price":null,"nothing":"x","words":"","at":null}
     "#);
     let none = "SELECT day, path FROM edge_requests WHERE path = 'nowhere'";
@@ -260,7 +273,11 @@ fn the_sql_of_each_derived_table_runs_as_printed() {
         let held = shell.query(&format!("SELECT count(*) FROM {table}"));
         assert_eq!(again.out.lines().count() - 1, held[0].parse::<usize>().unwrap(), "{table}");
     }
-    assert_snapshot!(shell.run(&["sql", "objects", "--day", "2026-10-29"]).all(), @"");
+    assert_snapshot!(shell.run(&["sql", "objects", "--day", "2026-10-29"]).all(), @"
+    exit 2
+    --- stderr
+    error: `objects` is not made by SQL; these are: usage_slots, usage_daily, charges_daily, coverage_hourly
+    ");
 }
 
 #[test]

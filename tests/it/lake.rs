@@ -87,6 +87,8 @@ on_every_store! {
     a_missing_staged_file_is_told_apart
     withdrawn_objects_leave_their_units
     parts_of_a_unit_make_up_the_whole
+    conflicts_are_seen_in_a_split_unit
+    one_object_staged_under_two_settings_depends_on_no_order
     many_runs_merge_like_one
     the_ledger_replaces_by_object
     withdrawn_objects_leave_the_ledger_s_hours
@@ -434,6 +436,33 @@ async fn parts_of_a_unit_make_up_the_whole(place: Place) {
     assert_eq!((events, duplicates), (200, 200));
     let error = build(&lake, &Unit { part: 1, split: 2, ..unit() }, &receipts, &UniteRules::default()).await;
     assert!(matches!(error, Err(LakeError::Corrupt { .. })), "a split that changes is refused");
+}
+
+async fn conflicts_are_seen_in_a_split_unit(place: Place) {
+    let lake = place.open().await;
+    // If parts were chosen by the fingerprint, the two would not meet.
+    let receipts = [stage(&lake, "one", &[row("k", unit().hour, 1, "a", 0), row("k", unit().hour, 1, "a", 1)]).await];
+    let mut conflicts = 0;
+    for part in 0..2 {
+        let rules = UniteRules { unforgeable: true, ..UniteRules::default() };
+        conflicts += build(&lake, &Unit { part, split: 2, ..unit() }, &receipts, &rules).await.unwrap().conflicts;
+    }
+    assert_eq!(conflicts, 1);
+}
+
+async fn one_object_staged_under_two_settings_depends_on_no_order(place: Place) {
+    let lake = place.open().await;
+    let mut receipts = Vec::new();
+    for (settings, key) in [("old", "k1"), ("new", "k2")] {
+        let object = ObjectVersion { decode_id: Digest::of([settings]), ..object("one") };
+        receipts.push(stage_with_rejects(&lake, object, &[row(key, unit().hour, 1, "a", 1)], 0).await);
+    }
+    let rules = UniteRules { rebuild: true, ..UniteRules::default() };
+    build(&lake, &unit(), &receipts, &rules).await.unwrap();
+    let before = lake.table(TABLE).await.unwrap().version();
+    receipts.reverse();
+    build(&lake, &unit(), &receipts, &rules).await.unwrap();
+    assert_eq!(lake.table(TABLE).await.unwrap().version(), before);
 }
 
 async fn many_runs_merge_like_one(place: Place) {
