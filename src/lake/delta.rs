@@ -67,13 +67,18 @@ impl Lake {
     /// The table as it is now, or `None` where nothing was ever written to it.
     pub async fn existing_table(&self, table: Table) -> Result<Option<LakeTable>, LakeError> {
         let log = self.log_store(table);
-        match DeltaTableState::try_new(log.as_ref(), None).await {
-            Ok(state) => LakeTable::new(self.clone(), table, state, log).map(Some),
+        let open = || DeltaTableState::try_new(log.as_ref(), None);
+        let opened = match open().await {
+            Ok(state) => Ok(state),
             Err(source) => match log.is_delta_table_location().await {
-                Ok(false) => Ok(None),
-                Ok(true) | Err(_) => Err(delta("open", table, source)),
+                Ok(false) => return Ok(None),
+                // Somebody may have made it since we looked.
+                Ok(true) => open().await,
+                Err(_) => Err(source),
             },
-        }
+        };
+        let state = opened.map_err(|source| delta("open", table, source))?;
+        LakeTable::new(self.clone(), table, state, log).map(Some)
     }
 
     /// The table as it was at an older version.
