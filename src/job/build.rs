@@ -2,7 +2,8 @@
 //! (source, UTC hour, part) become the union of what the table holds and what is staged: one new file, one commit per table.
 //! A crash between any two steps leaves receipts behind; applying them again changes nothing.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::hash_map::Entry;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use futures::{StreamExt, TryStreamExt};
 
@@ -82,10 +83,26 @@ pub async fn build_events(job: &Job, progress: &dyn Progress) -> Result<UnionRep
     let versions = |receipt: &Receipt| {
         known.get(&(receipt.object.source.clone(), receipt.object.key.clone())).map_or(&[][..], Vec::as_slice)
     };
-    // A withdrawn version stays withdrawn, however often it is delivered.
-    let (retracted, receipts): (Vec<_>, Vec<_>) = waiting.into_iter().partition(|receipt| {
-        versions(receipt).iter().any(|v| v.state == ObjectState::Retracted && v.etag == receipt.object.etag)
-    });
+    // A withdrawn version stays withdrawn, however often it is delivered. Of several versions of a key one is applied: the
+    // last to arrive, or where the name tells the arrival any; if it is not the one that lies there now, the next run sees to it.
+    let mut newest: HashMap<(String, String), Receipt> = HashMap::new();
+    let mut idle = Vec::new();
+    for receipt in waiting {
+        if versions(&receipt).iter().any(|v| v.state == ObjectState::Retracted && v.etag == receipt.object.etag) {
+            idle.push(receipt.id());
+            continue;
+        }
+        let arrived = (receipt.object.arrived_at, receipt.object_id);
+        match newest.entry((receipt.object.source.clone(), receipt.object.key.clone())) {
+            Entry::Occupied(other) if (other.get().object.arrived_at, other.get().object_id) > arrived => {
+                idle.push(receipt.id());
+            }
+            Entry::Occupied(mut other) => idle.push(other.insert(receipt).id()),
+            Entry::Vacant(place) => drop(place.insert(receipt)),
+        }
+    }
+    let mut receipts: Vec<Receipt> = newest.into_values().collect();
+    receipts.sort_by(|a, b| a.id().cmp(&b.id()));
     // A newer version of a key, or the same decoded anew, takes the place of what was applied before.
     let replaced: BTreeSet<Digest> = receipts
         .iter()
@@ -95,7 +112,7 @@ pub async fn build_events(job: &Job, progress: &dyn Progress) -> Result<UnionRep
         .collect();
     let withdrawn = in_state(&ledger, &replaced, ObjectState::Superseded, None).await?;
     let report = apply(job, &Change { receipts, withdrawn, ..Default::default() }, progress).await?;
-    job.lake.delete_receipts(&retracted.iter().map(Receipt::id).collect::<Vec<_>>()).await?;
+    job.lake.delete_receipts(&idle).await?;
     Ok(report)
 }
 

@@ -2,14 +2,14 @@
 //! independent; several are worked on at once. An object that cannot be read whole leaves nothing behind but a line in
 //! the report, is tried again by the next run, and does not stop the others.
 
-use std::collections::HashSet;
+use std::collections::HashMap;
 
 use futures::StreamExt;
 use tokio::sync::mpsc;
 
-use crate::base::{Digest, Micros};
+use crate::base::Micros;
 use crate::decode::{Counts, DECODER_GENERATION, DecodePlan, Decoder};
-use crate::lake::{KnownObjects, Ledger, ObjectState, ObjectVersion, Receipt, StageWriter};
+use crate::lake::{KnownObject, KnownObjects, Ledger, ObjectState, ObjectVersion, Receipt, ReceiptId, StageWriter};
 use crate::source::{LandingObject, Listing, Place, fetch, list};
 
 use super::{Job, JobError, Progress, Source};
@@ -73,6 +73,7 @@ pub async fn convert(job: &Job, prefixes: &[String], progress: &dyn Progress) ->
     let known = Ledger::open(&job.lake).await?.known(None, None).await?;
     let mut report = ConvertReport::default();
     let mut work = Vec::new();
+    let mut overtaken = Vec::new();
     for source in &job.sources {
         let mut done = ConvertedSource {
             source: source.name.clone(),
@@ -81,7 +82,8 @@ pub async fn convert(job: &Job, prefixes: &[String], progress: &dyn Progress) ->
         };
         match source.location.open_existing()? {
             Some(place) => {
-                let new = find_new(source, list(&place).await?, prefixes, &known, &waiting, &mut done);
+                let (new, old) = find_new(source, list(&place).await?, prefixes, &known, &waiting, &mut done);
+                overtaken.extend(old);
                 let number = report.sources.len();
                 work.extend(new.into_iter().map(|object| (number, place.clone(), object)));
             }
@@ -89,6 +91,7 @@ pub async fn convert(job: &Job, prefixes: &[String], progress: &dyn Progress) ->
         }
         report.sources.push(done);
     }
+    job.lake.delete_receipts(&overtaken).await?;
     if work.is_empty() {
         return Ok(report);
     }
@@ -127,7 +130,8 @@ pub async fn convert(job: &Job, prefixes: &[String], progress: &dyn Progress) ->
     Ok(report)
 }
 
-/// Keeps of a listing what neither the ledger nor a waiting receipt knows.
+/// Keeps of a listing what neither the ledger nor a waiting receipt knows. Also names the receipts that wait although the
+/// version listed is known: a conversion that was killed or overtaken leaves such behind.
 fn find_new(
     source: &Source,
     listing: Listing,
@@ -135,25 +139,35 @@ fn find_new(
     known: &KnownObjects,
     waiting: &[Receipt],
     done: &mut ConvertedSource,
-) -> Vec<LandingObject> {
+) -> (Vec<LandingObject>, Vec<ReceiptId>) {
     done.found = listing.objects.len() as u64;
     let decode_id = source.plan.decode_id();
-    let waiting: HashSet<Digest> = waiting.iter().map(|receipt| receipt.object_id).collect();
-    let mut new = Vec::new();
+    let mut waiting_for: HashMap<&str, Vec<&Receipt>> = HashMap::new();
+    for receipt in waiting.iter().filter(|receipt| receipt.object.source == source.name) {
+        waiting_for.entry(&receipt.object.key).or_default().push(receipt);
+    }
+    let (mut new, mut overtaken) = (Vec::new(), Vec::new());
     for object in listing.objects {
         if !prefixes.is_empty() && !prefixes.iter().any(|prefix| object.key.starts_with(prefix.as_str())) {
             continue;
         }
+        let waiting = waiting_for.get(object.key.as_str()).map_or(&[][..], Vec::as_slice);
         let versions = known.get(&(source.name.clone(), object.key.clone())).map_or(&[][..], Vec::as_slice);
-        let mut same = versions.iter().filter(|version| version.etag == object.etag).peekable();
+        // A superseded version that is listed again came back: it is as good as new.
+        let current = |v: &&KnownObject| v.etag == object.etag && v.state != ObjectState::Superseded;
+        let mut same = versions.iter().filter(current).peekable();
+        let id = version_of(source, &object).object_id();
         if same.peek().is_some() {
             let otherwise = same.any(|v| v.state == ObjectState::Applied && v.decode_id != decode_id);
             done.decoded_otherwise += u64::from(otherwise);
-        } else if !waiting.contains(&version_of(source, &object).object_id()) {
+            overtaken.extend(waiting.iter().filter(|r| r.object.etag != object.etag).map(|r| r.id()));
+        } else if waiting.iter().any(|receipt| receipt.object_id == id) {
+            overtaken.extend(waiting.iter().filter(|r| r.object_id != id).map(|r| r.id()));
+        } else {
             new.push(object);
         }
     }
-    new
+    (new, overtaken)
 }
 
 /// A receipt of an older version of the object, not yet built, must not be applied beside the new one.
