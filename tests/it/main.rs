@@ -2,9 +2,13 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 mod bad_input;
+mod crash;
 mod decode;
 mod first_hour;
+mod invariants;
+mod lab;
 mod lake;
+mod late;
 mod model;
 mod quickstart;
 mod repo;

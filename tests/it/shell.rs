@@ -61,6 +61,13 @@ impl Shell {
         fs::remove_file(self.path(name)).unwrap();
     }
 
+    /// The binary in the folder, without a secret.
+    pub(crate) fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_meterlake"));
+        command.args(arguments).current_dir(self.folder.path()).env_remove("ML_SECRET");
+        command
+    }
+
     /// Runs the binary in the folder.
     pub(crate) fn run(&self, arguments: &[&str]) -> Ran {
         self.run_with(arguments, &[("ML_SECRET", SECRET)], b"")
@@ -68,10 +75,8 @@ impl Shell {
 
     /// The same with other environment and with text on standard input.
     pub(crate) fn run_with(&self, arguments: &[&str], env: &[(&str, &str)], input: &[u8]) -> Ran {
-        let mut child = Command::new(env!("CARGO_BIN_EXE_meterlake"))
-            .args(arguments)
-            .current_dir(self.folder.path())
-            .env_remove("ML_SECRET")
+        let mut child = self
+            .command(arguments)
             .envs(env.iter().copied())
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
