@@ -245,11 +245,15 @@ impl OriginReader {
         c.caller_request_id.clean(caller_id);
         c.fingerprint.append_value(fingerprint);
         let key = get(slots.key);
-        match key {
-            Some(key) if slots.key_is_secret => c.key_ref.clean(Some(hasher.key_ref(key).as_bytes())),
-            key => c.key_ref.clean(key),
-        }
+        let key_ref = key.filter(|_| slots.key_is_secret).map(|key| hasher.key_ref(key));
+        c.key_ref.clean(key_ref.as_ref().map(|key_ref| key_ref.as_bytes()).or(key));
         c.key_state.text(if key.is_some() { "present" } else { "absent" });
+        // A secret key may stand nowhere else in the row.
+        let secret = key.zip(key_ref.as_ref().map(|key_ref| key_ref.as_bytes()));
+        let private = |value: Option<&[u8]>, column: &mut super::columns::Text| match value {
+            Some(value) => column.private_bytes(value, secret),
+            None => column.null(),
+        };
         c.subject.clean(first(&slots.subject));
         or(get(slots.account), &plan.constants.account, &mut c.account);
         or(None, &plan.constants.region, &mut c.region);
@@ -258,7 +262,7 @@ impl OriginReader {
         c.domain.clean(get(slots.domain));
         c.method.clean(get(slots.method));
         c.route.clean(get(slots.route));
-        c.path.clean(get(slots.path));
+        private(get(slots.path), &mut c.path);
         c.status.append_option(small(status));
         c.response_bytes.append_option(response_bytes);
         c.latency_ms.append_option(int(latency_ms));
@@ -273,11 +277,11 @@ impl OriginReader {
             }
             _ => c.client_ip.null(),
         }
-        c.user_agent.clean(get(slots.user_agent));
+        private(get(slots.user_agent), &mut c.user_agent);
         c.protocol.clean(get(slots.protocol));
         self.authorizer.clear();
         if push_properties(&slots.authorizer, get, &mut self.authorizer) {
-            c.authorizer.text(&self.authorizer);
+            c.authorizer.private_bytes(self.authorizer.as_bytes(), secret);
         } else {
             c.authorizer.null();
         }
@@ -355,9 +359,15 @@ impl Values {
         let mut unknown: Vec<Text<'_>> = Vec::new();
         scanner.object(|scanner, key| {
             let Some(at) = lookup(members, key, next) else {
-                let mut name = Vec::new();
-                key.unescape(&mut name);
-                if unknown.iter().any(|other| other.is(&name)) {
+                let known = |name: &[u8]| unknown.iter().any(|other| other.is(name));
+                let twice = if key.escaped {
+                    let mut name = Vec::new();
+                    key.unescape(&mut name);
+                    known(&name)
+                } else {
+                    known(key.raw)
+                };
+                if twice {
                     return Err(duplicate());
                 }
                 unknown.push(key);

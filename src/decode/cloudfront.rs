@@ -45,8 +45,8 @@ const ORIGIN_LAST_BYTE: Field = Field::named("origin-lbl");
 const ASN: Field = Field::named("asn");
 const LOG_DATA: Field = Field::named("viewer-request-log-data");
 
-/// An object whose first records, this many, all have the same wrong number of columns is not of this source.
-const MISMATCHES_MAX: usize = 10;
+/// An object whose records, at least this many, all have the same wrong number of columns is not of this source.
+const MISMATCHES_MIN: usize = 10;
 
 /// Where the key stands, with names ready to compare.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -71,19 +71,6 @@ pub(super) struct EdgePlan {
     pub(super) client_ip: ClientIp,
 }
 
-/// What stopped the reading of a record.
-#[derive(Debug)]
-pub(super) enum Fault {
-    Record(Reject),
-    Object(ObjectError),
-}
-
-impl From<Reject> for Fault {
-    fn from(reject: Reject) -> Self {
-        Self::Record(reject)
-    }
-}
-
 /// Reads the records of one object.
 pub(super) struct EdgeReader {
     plan: Arc<EdgePlan>,
@@ -99,9 +86,10 @@ pub(super) struct EdgeReader {
     text: String,
 }
 
-/// How the object began: only while all records have the same wrong number of columns does it matter.
+/// Records with a wrong number of columns, as long as all records have the same one.
 #[derive(Default)]
 struct Mismatches {
+    /// A record had another number.
     settled: bool,
     found: usize,
     count: usize,
@@ -227,7 +215,7 @@ impl EdgeReader {
         position: i64,
         fingerprint: i64,
         hasher: &mut KeyHasher,
-    ) -> Result<Micros, Fault> {
+    ) -> Result<Micros, Reject> {
         self.cells.split(line);
         let plan = self.plan.clone();
         let mut refused = None;
@@ -247,23 +235,26 @@ impl EdgeReader {
                 Err(reject) => refused = refused.or(Some(reject)),
             }
         }
-        Err(match refused {
-            Some(reject) => Fault::Record(reject),
-            None => self.wrong_columns(plan.layouts[self.layouts[0]].columns),
-        })
+        Err(refused.unwrap_or_else(|| self.wrong_columns()))
     }
 
-    fn wrong_columns(&mut self, expected: usize) -> Fault {
-        let found = self.cells.count;
-        let begun = &mut self.mismatches;
-        if begun.count > 0 && begun.found != found {
-            begun.settled = true;
-        }
-        (begun.found, begun.count) = (found, begun.count + 1);
-        if !begun.settled && begun.count >= MISMATCHES_MAX {
-            return Fault::Object(ObjectError::FieldsMismatch { expected, found });
-        }
-        Fault::Record(Reject::new("columns", format!("{found} columns, the field set has {expected}")))
+    fn wrong_columns(&mut self) -> Reject {
+        let (found, seen) = (self.cells.count, &mut self.mismatches);
+        seen.settled |= seen.count > 0 && seen.found != found;
+        (seen.found, seen.count) = (found, seen.count + 1);
+        Reject::new("columns", format!("{found} columns, the field set has {}", self.expected()))
+    }
+
+    /// Columns of the field set in force.
+    fn expected(&self) -> usize {
+        self.plan.layouts[self.layouts[0]].columns
+    }
+
+    /// Whether all records read so far speak for other settings: then it is the object that cannot be read.
+    pub(super) fn mismatch(&self) -> Option<ObjectError> {
+        let Mismatches { settled, found, count } = self.mismatches;
+        let all = !settled && count >= MISMATCHES_MIN;
+        all.then(|| ObjectError::FieldsMismatch { expected: self.expected(), found })
     }
 
     fn append(
@@ -341,16 +332,16 @@ impl EdgeReader {
         }
         c.user_agent.private(record.get(USER_AGENT), key);
         match record.get(REFERER) {
-            Some(raw) if memchr::memchr(b'?', raw).is_some() => {
+            Some(raw) => {
                 self.wire.clear();
                 percent_decode(raw, &mut self.wire);
-                let at = memchr::memchr(b'?', &self.wire).unwrap_or(self.wire.len() - 1);
                 self.redacted.clear();
-                self.redacted.extend_from_slice(&self.wire[..=at]);
-                push_without(&self.wire[at + 1..], &plan.removed, &mut self.scratch, &mut self.redacted);
+                let query = memchr::memchr(b'?', &self.wire).map_or(self.wire.len(), |at| at + 1);
+                self.redacted.extend_from_slice(&self.wire[..query]);
+                push_without(&self.wire[query..], &plan.removed, &mut self.scratch, &mut self.redacted);
                 c.referer.private_bytes(&self.redacted, key);
             }
-            raw => c.referer.private(raw, key),
+            None => c.referer.null(),
         }
         c.protocol.decoded(record.get(PROTOCOL_VERSION));
         c.tls_protocol.decoded(record.get(SSL_PROTOCOL));

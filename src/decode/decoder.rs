@@ -1,5 +1,6 @@
 //! One object, from its bytes to batches: [`Decoder`]. Unpacks, frames, reads, and keeps account of every record.
 
+use std::borrow::Cow;
 use std::collections::{BTreeSet, VecDeque};
 use std::fmt;
 use std::sync::Arc;
@@ -7,7 +8,7 @@ use std::sync::Arc;
 use arrow::array::RecordBatch;
 
 use super::apigateway::OriginReader;
-use super::cloudfront::{EdgeReader, Fault};
+use super::cloudfront::EdgeReader;
 use super::columns::{BATCH_ROWS, Origin};
 use super::envelope::{self, Envelope, Kind, Message};
 use super::error::{ObjectError, Reject};
@@ -152,7 +153,7 @@ impl Decoder {
             Framing::Lines(lines) => lines.finish(&mut |line| sink.line(line)),
             Framing::Values(values) => values.finish(&mut |value| sink.value(value)),
         };
-        self.fail_with(ended)?;
+        self.fail_with(ended.and_then(|()| self.sink.mismatch().map_or(Ok(()), Err)))?;
         self.sink.flush_events();
         self.sink.flush_rejects();
         Ok(())
@@ -282,18 +283,26 @@ impl Sink {
         if record.len() > self.plan.limits.record_bytes_max {
             return self.reject(record, Reject::new("too_long", self.too_long()));
         }
-        let fingerprint = self.plan.fingerprints.of(record);
         let position = self.position();
         let read = match &mut self.reader {
-            Reader::Edge(reader) => reader.read(record, position, fingerprint, &mut self.hasher),
+            Reader::Edge(reader) => reader.read(record, position, self.plan.fingerprints.of(record), &mut self.hasher),
             Reader::Origin(reader) => {
-                reader.read(record.trim_ascii(), position, fingerprint, &mut self.hasher).map_err(Fault::Record)
+                // White space around a message is the log service's: the same record without envelope has none.
+                let record = record.trim_ascii();
+                reader.read(record, position, self.plan.fingerprints.of(record), &mut self.hasher)
             }
         };
         match read {
             Ok(at) => self.event(at, record.len()),
-            Err(Fault::Record(reject)) => self.reject(record, reject),
-            Err(Fault::Object(error)) => Err(error),
+            Err(reject) => self.reject(record, reject),
+        }
+    }
+
+    /// An object none of whose records has the columns expected.
+    fn mismatch(&self) -> Option<ObjectError> {
+        match &self.reader {
+            Reader::Edge(reader) => reader.mismatch(),
+            Reader::Origin(_) => None,
         }
     }
 
@@ -327,10 +336,13 @@ impl Sink {
         self.rejects.add(self.position(), &reject, &self.excerpt);
         self.counts.records += 1;
         self.counts.rejects += 1;
-        let first = self.first_reject.get_or_insert(reject);
+        self.first_reject.get_or_insert(reject);
         if self.counts.rejects > REJECTS_MAX {
-            let (reason, detail) = (first.reason, first.detail.clone().into_owned());
-            return Err(ObjectError::TooManyRejects { limit: REJECTS_MAX, reason, detail });
+            if let Some(error) = self.mismatch() {
+                return Err(error);
+            }
+            let (reason, detail) = self.first_reject.take().map_or(("", Cow::Borrowed("")), |r| (r.reason, r.detail));
+            return Err(ObjectError::TooManyRejects { limit: REJECTS_MAX, reason, detail: detail.into_owned() });
         }
         if self.rejects.rows() >= BATCH_ROWS {
             self.flush_rejects();

@@ -77,11 +77,12 @@ fn hex4(bytes: &[u8]) -> Option<u32> {
 /// The character of a `\u` escape, whose digits are next, and the bytes it took. Half a pair means U+FFFD.
 fn utf16(rest: &[u8]) -> (char, usize) {
     let Some(first) = hex4(rest) else { return (char::REPLACEMENT_CHARACTER, 0) };
-    if (0xd800..0xdc00).contains(&first) && rest.get(4..6) == Some(b"\\u") {
-        if let Some(second @ 0xdc00..0xe000) = hex4(&rest[6..]) {
-            let code = 0x1_0000 + ((first - 0xd800) << 10) + (second - 0xdc00);
-            return (char::from_u32(code).unwrap_or(char::REPLACEMENT_CHARACTER), 10);
-        }
+    if (0xd800..0xdc00).contains(&first)
+        && rest.get(4..6) == Some(b"\\u")
+        && let Some(second @ 0xdc00..0xe000) = hex4(&rest[6..])
+    {
+        let code = 0x1_0000 + ((first - 0xd800) << 10) + (second - 0xdc00);
+        return (char::from_u32(code).unwrap_or(char::REPLACEMENT_CHARACTER), 10);
     }
     (char::from_u32(first).unwrap_or(char::REPLACEMENT_CHARACTER), 4)
 }
@@ -138,7 +139,7 @@ impl<'a> Scanner<'a> {
     ) -> Result<(), E> {
         self.enter(b'{', "an object was expected")?;
         if self.peek() == Some(b'}') {
-            return Ok(self.leave());
+            return self.leave();
         }
         loop {
             let key = self.text()?;
@@ -146,7 +147,7 @@ impl<'a> Scanner<'a> {
             on(self, key)?;
             match self.peek() {
                 Some(b',') => self.at += 1,
-                Some(b'}') => return Ok(self.leave()),
+                Some(b'}') => return self.leave(),
                 _ => return Ok(self.error("a comma or the object's end was expected")?),
             }
         }
@@ -159,13 +160,13 @@ impl<'a> Scanner<'a> {
     ) -> Result<(), E> {
         self.enter(b'[', "an array was expected")?;
         if self.peek() == Some(b']') {
-            return Ok(self.leave());
+            return self.leave();
         }
         loop {
             on(self)?;
             match self.peek() {
                 Some(b',') => self.at += 1,
-                Some(b']') => return Ok(self.leave()),
+                Some(b']') => return self.leave(),
                 _ => return Ok(self.error("a comma or the array's end was expected")?),
             }
         }
@@ -177,9 +178,10 @@ impl<'a> Scanner<'a> {
         if self.depth > DEPTH_MAX { self.error("too many objects inside each other") } else { Ok(()) }
     }
 
-    fn leave(&mut self) {
+    fn leave<E>(&mut self) -> Result<(), E> {
         self.at += 1;
         self.depth -= 1;
+        Ok(())
     }
 
     /// Reads a string.

@@ -150,9 +150,10 @@ fn mask_value<'a>(after: &'a [u8], hasher: &KeyHasher, out: &mut String) -> &'a 
     }
     let value = &after[at..];
     let mut end = 0;
+    // The end is a line's, a field's or a header's, or a quote that is not escaped: rather too much is hashed than too little.
     while end < value.len() {
-        let byte = escaped_separator(&value[end..]).unwrap_or(value[end]);
-        if is_control(byte) || byte == b'"' || byte == b'&' {
+        let closes = value[end] == b'"' && (end == 0 || value[end - 1] != b'\\');
+        if closes || escaped_byte(&value[end..]).is_some_and(is_control) || is_control(value[end]) {
             break;
         }
         end += 1;
@@ -194,6 +195,8 @@ mod tests {
             "k%3Dabc",
             "x-api-key%253Aabc?api_key=abc",
             "%0AX-Customer-Id-Of-Ours:abc",
+            "x-api-key:a&b%22c;def%0A",
+            r#"{"apiKey":"a\"def"}"#,
         ] {
             let shown = masked(secret);
             assert!(!shown.contains("abc") && !shown.contains("def"), "{secret} → {shown}");

@@ -21,11 +21,11 @@ use crate::base::{Digest, Micros, UtcHour};
 use crate::schema::Table;
 
 /// Rows of one hour that make a run: few enough that a merge can hold many runs open.
-const RUN_ROWS: usize = 65_536;
+const RUN_ROWS: usize = 32_768;
 /// Rows held back over all hours.
 const BUFFER_ROWS_MAX: usize = 2 * RUN_ROWS;
 /// Bytes held back over all hours; long records reach it before the rows do.
-const BUFFER_BYTES_MAX: usize = 96 << 20;
+const BUFFER_BYTES_MAX: usize = 48 << 20;
 /// Staged files written at once.
 const PUTS_AT_ONCE: usize = 8;
 

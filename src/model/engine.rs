@@ -87,7 +87,7 @@ impl Engine {
         let open = |source| ModelError::Open { table: table.table().name().to_owned(), source };
         let delta = table.delta().await?;
         delta.update_datafusion_session(&self.session.state()).map_err(|e| open(e.into()))?;
-        let provider = delta.table_provider().build().await.map_err(|e| open(e.into()))?;
+        let provider = delta.table_provider().build().await.map_err(open)?;
         self.provide(table.table(), Arc::new(provider))
     }
 

@@ -3,6 +3,7 @@
 
 mod bad_input;
 mod crash;
+mod decode;
 mod first_hour;
 mod invariants;
 mod lab;

@@ -1,0 +1,312 @@
+//! Real records that other projects published, where a folder of them lies beside the repository: they are not part of
+//! it. The expected numbers were found by reading the files.
+
+use std::fs;
+use std::io::Read as _;
+use std::path::{Path, PathBuf};
+
+use serde_json::Value;
+
+use super::*;
+
+const FOLDER: &str = "shared/fixtures/real";
+
+/// The format behind `clo.apigateway1.log`: nested, every value a string, the last keys fixed text.
+const WIDE: &str = r#"{"account_id":"$context.accountId","api_id":"$context.apiId",
+"authorize_status":"$context.authorize.status","authorizer_status":"$context.authorizer.status",
+"authorizer_latency":"$context.authorizer.latency","authorizer_request_id":"$context.authorizer.requestId",
+"principal_id":"$context.authorizer.principalId","integration_latency":"$context.integration.latency",
+"integration_status":"$context.integration.status","response_latency":"$context.responseLatency",
+"response_length":"$context.responseLength","response_type":"$context.error.responseType",
+"error_message":"$context.error.message","status_code":"$context.status","waf_latency":"$context.waf.latency",
+"waf_status_code":"$context.waf.status","waf_response_code":"$context.wafResponseCode",
+"webacl_arn":"$context.webaclArn","xray_trace_id":"$context.xrayTraceId","domain_name":"$context.domainName",
+"domain_prefix":"$context.domainPrefix","http_method":"$context.httpMethod",
+"client_ip":"$context.identity.sourceIp","user":"$context.identity.user",
+"user_agent":"$context.identity.userAgent","user_arn":"$context.identity.userArn","path":"$context.path",
+"protocol":"$context.protocol","aws_endpoint_request_id":"$context.awsEndpointRequestId",
+"extended_request_id":"$context.extendedRequestId","request_id":"$context.requestId",
+"request_time_epoch":"$context.requestTimeEpoch","resource_id":"$context.resourceId",
+"resource_path":"$context.resourcePath","stage":"$context.stage","api_key":"$context.identity.apiKey",
+"api_key_id":"$context.identity.apiKeyId","identity":{"account_id":"$context.identity.accountId",
+"caller":"$context.identity.caller","cognito_authentication_provider":"$context.identity.cognitoAuthenticationProvider",
+"cognito_authentication_type":"$context.identity.cognitoAuthenticationType",
+"cognito_identity_id":"$context.identity.cognitoIdentityId",
+"cognito_identity_pool_id":"$context.identity.cognitoIdentityPoolId",
+"principal_org_id":"$context.identity.principalOrgId",
+"client_cert":{"client_cert_pem":"$context.identity.clientCert.clientCertPem",
+"subject_dn":"$context.identity.clientCert.subjectDN","issuer_dn":"$context.identity.clientCert.issuerDN",
+"serial_number":"$context.identity.clientCert.serialNumber"}},"region":"us-west-1",
+"api_name":"FederatedRestApi7893ov7ftf","api_protocol_type":"REST","api_key_name":"-","api_usage_plan_name":"-"}"#;
+
+/// The console's former formats, and the same with three more keys, as in the files named elastic.
+const REST_OLD: &str = r#"{"requestId":"$context.requestId","ip":"$context.identity.sourceIp","caller":"$context.identity.caller","user":"$context.identity.user","requestTime":"$context.requestTime","httpMethod":"$context.httpMethod","resourcePath":"$context.resourcePath","status":"$context.status","protocol":"$context.protocol","responseLength":"$context.responseLength"}"#;
+const HTTP_OLD: &str = r#"{"requestId":"$context.requestId","ip":"$context.identity.sourceIp","requestTime":"$context.requestTime","httpMethod":"$context.httpMethod","routeKey":"$context.routeKey","status":"$context.status","protocol":"$context.protocol","responseLength":"$context.responseLength"}"#;
+
+fn with_api(format: &str) -> String {
+    let more = r#","stage":"$context.stage","apiId":"$context.apiId","domainName":"$context.domainName"}"#;
+    format.strip_suffix('}').unwrap().to_owned() + more
+}
+
+fn folder() -> Option<PathBuf> {
+    let here = Path::new(env!("CARGO_MANIFEST_DIR"));
+    here.ancestors().map(|folder| folder.join(FOLDER)).find(|folder| folder.is_dir())
+}
+
+#[expect(clippy::print_stdout, reason = "the table is for whoever reads a test's output")]
+fn say(line: &str) {
+    println!("{line}");
+}
+
+/// The folder's files, or `None`, said aloud, where there is no such folder.
+struct Files(PathBuf);
+
+impl Files {
+    fn find() -> Option<Self> {
+        let found = folder();
+        if found.is_none() {
+            say(&format!("skipped: no folder {FOLDER} here or above"));
+        }
+        found.map(Self)
+    }
+
+    fn bytes(&self, name: &str) -> Vec<u8> {
+        fs::read(self.0.join(name)).unwrap()
+    }
+
+    fn text(&self, name: &str) -> String {
+        String::from_utf8(self.bytes(name)).unwrap()
+    }
+
+    fn json(&self, name: &str) -> Value {
+        serde_json::from_slice(&self.bytes(name)).unwrap()
+    }
+
+    fn fields(&self, name: &str) -> Vec<String> {
+        self.text(name).split_whitespace().map(str::to_owned).collect()
+    }
+}
+
+/// Reads an object and compares the numbers: records, events, rejects, control messages.
+#[track_caller]
+fn counted(plan: &DecodePlan, name: &str, object: &[u8], numbers: [u64; 4]) -> Read {
+    let read = read(plan, object);
+    let Counts { records, events, rejects, control } = read.counts;
+    let mut reasons = BTreeMap::<_, u32>::new();
+    read.reasons().into_iter().for_each(|reason| *reasons.entry(reason).or_default() += 1);
+    say(&format!("{name:<78}{records:>4}{events:>4}{rejects:>4}{control:>4} {reasons:?}"));
+    assert_eq!([records, events, rejects, control], numbers, "{name}: {read:?}");
+    read
+}
+
+fn realtime(sets: Vec<FieldSet>) -> Result<DecodePlan, SpecError> {
+    plan_of(Format::CloudFrontRealtime(sets), KeySpec::None, &Limits::default())
+}
+
+fn own_set(from: Option<&str>, fields: &[String]) -> FieldSet {
+    FieldSet { from: from.map(at), fields: fields.to_vec() }
+}
+
+fn column_of(fields: &[String], name: &str) -> usize {
+    fields.iter().position(|field| field == name).unwrap()
+}
+
+#[test]
+fn cloudfront_records_with_all_fields() {
+    let Some(files) = Files::find() else { return };
+    let keyed = |name: &str| {
+        let fields = files.fields(&format!("cloudfront-realtime/{name}.fields.txt"));
+        let format = Format::CloudFrontRealtime(vec![own_set(None, &fields)]);
+        plan_of(format, header_key(), &Limits::default()).unwrap()
+    };
+    let name = "cloudfront-realtime/seed.with-api-key.44-fields";
+    let read = counted(&keyed("seed.with-api-key.44-fields"), name, &files.bytes(&format!("{name}.tsv")), [1, 1, 0, 0]);
+    let row = &read.events[0];
+    for (column, value) in [
+        ("event_time", "2025-10-05T18:00:34.191Z"),
+        ("request_id", "HoIW-MaV1Qu7J5kwqnAYBNlsg4iI2MBYb5OXBfykwRAZpAqHmdWtQA=="),
+        ("key_state", "present"),
+        ("key_ref", &reference("TESTKEY0TESTKEY1TESTKEY2TESTKEY3TESTKEY4")),
+        ("method", "GET"),
+        ("path", "/example"),
+        ("status", "200"),
+        ("response_bytes", "783"),
+        ("request_bytes", "201"),
+        ("time_taken_ms", "253"),
+        ("origin_latency_ms", "232"),
+        ("asn", "7018"),
+        ("country", "US"),
+        ("client_ip", "32.142.164.0"),
+    ] {
+        assert_eq!(row[column], value, "{column}");
+    }
+    assert!(row.values().all(|value| !value.contains("TESTKEY")));
+
+    let name = "cloudfront-realtime/datadog-pipeline.40-fields";
+    let read = counted(&keyed("datadog-pipeline.40-fields"), name, &files.bytes(&format!("{name}.tsv")), [2, 2, 0, 0]);
+    assert_eq!(read.column("key_state"), ["absent"; 2], "the one header that is not listed is the cookie");
+    assert_eq!(read.column("status"), ["304", "200"]);
+    assert_eq!(read.column("response_bytes"), ["322", "31126"]);
+    assert_eq!(read.column("request_bytes"), ["637", "82"]);
+}
+
+#[test]
+fn cloudfront_records_without_an_id() {
+    let Some(files) = Files::find() else { return };
+    let fields = files.fields("cloudfront-realtime/ownstats.fields.txt");
+    let refused = realtime(vec![own_set(None, &fields)]).unwrap_err();
+    assert!(matches!(refused, SpecError::MissingField { field: "x-edge-request-id", .. }), "{refused}");
+
+    // As records of a time before the field was added, and with an id put where the field belongs.
+    let mut with_id = fields.clone();
+    with_id.insert(column_of(&fields, "x-edge-location") + 1, "x-edge-request-id".to_owned());
+    let before = realtime(vec![own_set(None, &fields), own_set(Some("2027-01-01T00:00:00Z"), &with_id)]).unwrap();
+    let after = realtime(vec![own_set(None, &with_id)]).unwrap();
+    for short in ["rawGoScriptData", "rawHelloScriptData", "rawPageViewData", "rawRefererData", "rawTabEventData"] {
+        let name = format!("cloudfront-realtime/ownstats.{short}");
+        let text = files.text(&format!("{name}.tsv"));
+        let rejected = counted(&before, &name, text.as_bytes(), [1, 0, 1, 0]);
+        assert_eq!(rejected.reasons(), ["no_id"]);
+
+        let mut cells: Vec<_> = text.split('\t').collect();
+        cells.insert(column_of(&with_id, "x-edge-request-id"), "AnId==");
+        let read = counted(&after, &format!("{name} + id"), cells.join("\t").as_bytes(), [1, 1, 0, 0]);
+        let row = &read.events[0];
+        let told = format!("{name}.expected.json");
+        if !files.0.join(&told).exists() {
+            continue;
+        }
+        let told = files.json(&told);
+        for (column, key) in [
+            ("status", "request_status_code"),
+            ("request_bytes", "request_bytes"),
+            ("time_taken_ms", "request_delivery_time_ms"),
+            ("asn", "request_asn"),
+        ] {
+            assert_eq!(row[column], told[key].to_string(), "{name}: {column}");
+        }
+        assert_eq!(row["result_type"], told["request_cache_status"].as_str().unwrap());
+        // Theirs is the query as logged; every escape in it is of a per cent sign.
+        assert_eq!(row["query"], told["request_query_string"].as_str().unwrap().replace("%25", "%"));
+        assert_eq!(row["event_time"][..19], told["arrival_timestamp"].as_str().unwrap()[..19]);
+    }
+}
+
+#[test]
+fn api_gateway_records_of_a_wide_format() {
+    let Some(files) = Files::find() else { return };
+    let plan = plan_of(templates(&[WIDE]), variable("identity.apiKeyId"), &Limits::default()).unwrap();
+    let name = "apigateway-access/clo.apigateway1";
+    let read = counted(&plan, &format!("{name}.log"), &files.bytes(&format!("{name}.log")), [20, 20, 0, 0]);
+    let packed = counted(&plan, &format!("{name}.gz"), &files.bytes(&format!("{name}.gz")), [20, 20, 0, 0]);
+    assert_eq!(packed, read);
+    let sum = |column| read.column(column).iter().map(|value| value.parse::<u64>().unwrap()).sum::<u64>();
+    let count = |column, value| read.column(column).iter().filter(|&&found| found == value).count();
+    assert_eq!((sum("response_bytes"), sum("latency_ms"), sum("integration_latency_ms")), (20_168, 394, 214));
+    assert_eq!((count("method", "OPTIONS"), count("method", "GET")), (12, 8));
+    assert_eq!((count("subject", "root_admin"), count("subject", "-")), (8, 12));
+    assert_eq!(
+        (count("status", "200"), count("waf_response", "WAF_ALLOW"), count("key_state", "absent")),
+        (20, 20, 20)
+    );
+    assert_eq!(read.events[0]["event_time"], "2023-03-10T12:29:48.661Z");
+    assert_eq!(read.events[0]["request_id"], "BkJdhGC0yK4FcBA=");
+    assert_eq!(read.events[2]["route"], "/data-product/domain/{domainId}/data-product");
+}
+
+#[test]
+fn api_gateway_records_of_the_consoles_formats() {
+    let Some(files) = Files::find() else { return };
+    for (kind, format, route, unforgeable) in
+        [("rest", REST_OLD, "resource_path", false), ("http", HTTP_OLD, "route_key", true)]
+    {
+        let plan = plan_of(templates(&[format, &with_api(format)]), KeySpec::None, &Limits::default()).unwrap();
+        assert_eq!(plan.id_is_unforgeable(), unforgeable);
+        let name = format!("apigateway-access/elastic.test-apigateway-{kind}");
+        let read = counted(&plan, &name, &files.bytes(&format!("{name}.log")), [5, 5, 0, 0]);
+        let told = files.json(&format!("{name}.expected.json"));
+        let told = told["expected"].as_array().unwrap();
+        assert_eq!(told.len(), 5);
+        for (row, told) in read.events.iter().zip(told) {
+            let told = &told["aws"]["apigateway"];
+            for (column, key) in [
+                ("request_id", "request_id"),
+                ("method", "http_method"),
+                ("protocol", "protocol"),
+                ("route", route),
+                ("stage", "stage"),
+                ("api_id", "api_id"),
+                ("domain", "domain_name"),
+            ] {
+                assert_eq!(row.get(column).map(String::as_str), told[key].as_str(), "{kind}: {column}");
+            }
+            assert_eq!(row["status"], told["status"].to_string());
+            assert_eq!(row["response_bytes"], told["response_length"].to_string());
+            assert_eq!(at(&row["event_time"]), at(told["request_time"].as_str().unwrap()));
+        }
+    }
+}
+
+fn base64(text: &str) -> Vec<u8> {
+    let (mut out, mut bits, mut held) = (Vec::new(), 0_u32, 0);
+    for byte in text.bytes().filter(|&byte| byte != b'=') {
+        let value = match byte {
+            b'A'..=b'Z' => byte - b'A',
+            b'a'..=b'z' => byte - b'a' + 26,
+            b'0'..=b'9' => byte - b'0' + 52,
+            b'+' => 62,
+            b'/' => 63,
+            _ => panic!("{byte} is no digit of base64"),
+        };
+        (bits, held) = ((bits << 6 | u32::from(value)) & 0xffff, held + 6);
+        if held >= 8 {
+            held -= 8;
+            out.push((bits >> held) as u8);
+        }
+    }
+    out
+}
+
+/// The compressed records of a batch, as they would follow each other in an object.
+fn members(batch: &Value, list: &str, data: impl Fn(&Value) -> &Value) -> Vec<u8> {
+    batch[list].as_array().unwrap().iter().flat_map(|record| base64(data(record).as_str().unwrap())).collect()
+}
+
+/// None of these messages is an access log: each is a reject that says why, and the service's own message is none.
+#[test]
+fn envelopes_of_other_logs() {
+    let Some(files) = Files::find() else { return };
+    let plan = plan_of(templates(&[REST_OLD]), KeySpec::None, &Limits::default()).unwrap();
+    let reasons = |read: &Read| (read.reasons().len(), read.reasons().iter().filter(|&&r| r == "not_json").count());
+
+    let name = "cwl-subscription/datadog.cloudwatch_logs.json";
+    let read = counted(&plan, name, &files.bytes(name), [19, 0, 19, 0]);
+    assert_eq!(reasons(&read), (19, 16), "three are JSON with other keys");
+    assert_eq!(read.reasons()[4], "keys");
+    for name in
+        ["cwl-subscription/datadog.cloudwatch_logs_2.json", "cwl-subscription/datadog.cloudwatch_logs_ddtags.json"]
+    {
+        assert_eq!(counted(&plan, name, &files.bytes(name), [1, 0, 1, 0]).reasons(), ["keys"]);
+    }
+
+    let name = "cwl-subscription/powertools.cloudWatchLogEvent.json";
+    let object = base64(files.json(name)["awslogs"]["data"].as_str().unwrap());
+    assert_eq!(reasons(&counted(&plan, name, &object, [2, 0, 2, 0])), (2, 2));
+
+    // Its data are zlib, which the log service never sends.
+    let name = "cwl-subscription/powertools.cloudWatchLogEventWithPolicyLevel.json";
+    let packed = base64(files.json(name)["awslogs"]["data"].as_str().unwrap());
+    let mut object = Vec::new();
+    flate2::read::ZlibDecoder::new(&packed[..]).read_to_end(&mut object).unwrap();
+    assert_eq!(reasons(&counted(&plan, name, &object, [2, 0, 2, 0])), (2, 2));
+    assert_eq!(read_chunks(&plan, [&packed[..]]).unwrap().counts.events, 0);
+
+    let name = "cwl-subscription/powertools.kinesisStreamCloudWatchLogsEvent.json";
+    let object = members(&files.json(name), "Records", |record| &record["kinesis"]["data"]);
+    assert_eq!(reasons(&counted(&plan, name, &object, [6, 0, 6, 0])), (6, 6));
+    assert_eq!(counted(&plan, &format!("{name} twice"), &gzip(&object), [6, 0, 6, 0]), super::read(&plan, &object));
+
+    let name = "cwl-subscription/sam-cli.KinesisFirehoseCloudwatchLogsProcessor.json";
+    let object = members(&files.json(name), "records", |record| &record["data"]);
+    assert_eq!(reasons(&counted(&plan, name, &object, [10, 0, 9, 1])), (9, 9));
+}

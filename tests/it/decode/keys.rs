@@ -1,0 +1,158 @@
+//! The caller's key in CloudFront records: where it is found, when it is uncertain, and that nothing of it is stored.
+
+use super::*;
+
+const KEY: &str = "TESTKEY0TESTKEY1TESTKEY2";
+
+fn headers(list: &str, names: &str, count: &str) -> Row {
+    only(&edge(header_key()), line(&[("cs-headers", list), ("cs-header-names", names), ("cs-headers-count", count)]))
+}
+
+#[track_caller]
+fn assert_key(row: &Row, key: &str) {
+    assert_eq!((row["key_state"].as_str(), row["key_ref"].as_str()), ("present", reference(key).as_str()));
+}
+
+#[track_caller]
+fn assert_none(row: &Row, state: &str) {
+    assert_eq!((row["key_state"].as_str(), row.get("key_ref")), (state, None));
+}
+
+#[test]
+fn a_header_is_found_in_any_case_and_its_value_decoded_once() {
+    for name in ["x-api-key", "X-Api-Key", "X-API-KEY"] {
+        let list = format!("host:a.example%0A{name}:K%253A1:2%0Areferer:https://a/%0A");
+        assert_key(&headers(&list, "-", "3"), "K%3A1:2");
+    }
+}
+
+#[test]
+fn a_forged_line_break_bills_nobody_else() {
+    assert_none(&headers("x-foo:a%250Ax-api-key:VICTIM%0A", "x-foo%0A", "1"), "absent");
+    assert_key(&headers("x-foo:a%250Ax-api-key:VICTIM%0Ax-api-key:ME%0A", "-", "2"), "ME");
+    assert_key(&headers("x-foo:x-api-key:VICTIM%0AX-Api-Key:ME%0A", "-", "2"), "ME");
+}
+
+#[test]
+fn different_keys_in_one_request_are_nobodys() {
+    assert_none(&headers("x-api-key:A%0Ax-api-key:B%0A", "-", "2"), "truncated");
+    assert_none(&headers("X-API-Key:A%0Ahost:h%0Ax-api-key:B%0Ax-api-key:A%0A", "-", "4"), "truncated");
+    assert_key(&headers("x-api-key:A%0Ax-api-key:A%0A", "-", "2"), "A");
+}
+
+#[test]
+fn a_list_shorter_than_its_count_was_cut_unless_the_cookie_explains_it() {
+    assert_none(&headers("host:h%0Aaccept:*/*%0A", "-", "2"), "absent");
+    assert_none(&headers("host:h%0Aaccept:*/*%0A", "-", "3"), "truncated");
+    assert_none(&headers("host:h%0A", "host%0Acookie%0A", "2"), "absent");
+    assert_none(&headers("host:h%0A", "host%0Acookie%0A", "3"), "truncated");
+    let cookie = [("cs-cookie", "a=b"), ("cs-headers", "host:h%0A"), ("cs-headers-count", "2")];
+    assert_none(&only(&edge(header_key()), line(&cookie)), "absent");
+    assert_none(&headers("host:h%0A", "-", "0"), "absent");
+    assert_none(&headers("-", "-", "7"), "truncated");
+}
+
+#[test]
+fn a_key_that_is_named_but_not_listed_was_cut() {
+    assert_none(&headers("host:h%0A", "host%0AX-Api-Key%0A", "-"), "truncated");
+    assert_none(&headers("host:h%0A", "host%0AX-Api-Key%0A", "1"), "truncated");
+}
+
+#[test]
+fn a_header_cut_in_its_middle_is_not_believed() {
+    let padding = format!("x-pad:{}%0A", "p".repeat(760));
+    assert_none(&headers(&format!("{padding}x-api-key:TESTKEY0TESTK"), "-", "2"), "truncated");
+    assert_none(&headers(&format!("{padding}x-accept:x;padpad;x-api-"), "-", "2"), "truncated");
+    assert_key(&headers(&format!("{padding}x-api-key:{KEY}%0A"), "-", "2"), KEY);
+    assert_key(&headers(&format!("x-api-key:{KEY}"), "-", "1"), KEY);
+}
+
+#[test]
+fn an_empty_key_is_none() {
+    assert_none(&headers("x-api-key:%0A", "x-api-key%0A", "1"), "absent");
+}
+
+#[test]
+fn a_parameter_with_the_key_is_removed_however_it_is_spelled() {
+    let plan = edge(KeySpec::Query("api-key".into()));
+    let row = only(&plan, line(&[("cs-uri-query", "a=1&api%2Dkey=S%252B1+2&b")]));
+    assert_key(&row, "S+1 2");
+    assert_eq!(row["query"], "a=1&b");
+    let row = only(&plan, line(&[("cs-uri-query", "API-Key=S&api%252Dkey=T&cf_api_key=U")]));
+    assert_eq!(row["query"], "");
+    assert_none(&only(&plan, line(&[("cs-uri-query", "api-key=A&api-key=B")])), "truncated");
+    assert_none(&only(&plan, line(&[])), "absent");
+}
+
+#[test]
+fn a_secret_in_log_data_is_replaced_and_an_id_kept() {
+    let log_data = |raw: &str, plain: bool| {
+        let key = KeySpec::LogData { name: "k".into(), plain };
+        only(&edge_with(&["viewer-request-log-data"], key), line(&[("viewer-request-log-data", raw)]))
+    };
+    let row = log_data("v1;k=S;x=1", false);
+    assert_key(&row, "S");
+    assert_eq!(row["log_data"], format!("v1;k={};x=1", reference("S")));
+
+    let row = log_data("v1%3Bk%3Dcust_42", true);
+    assert_eq!((row["key_ref"].as_str(), row["log_data"].as_str()), ("cust_42", "v1;k=cust_42"));
+
+    let cut = format!("{};k=TESTK", "p".repeat(793));
+    let row = log_data(&cut, false);
+    assert_none(&row, "truncated");
+    assert!(!row["log_data"].contains("TESTK"));
+    assert_none(&log_data("-", false), "absent");
+    assert_eq!(log_data("v1;k=a;z=%4", true)["log_data"], "v1;k=a;z=%4");
+}
+
+#[test]
+fn a_field_set_that_cannot_carry_the_key_leaves_it_uncertain() {
+    let all: Vec<_> = EDGE.iter().map(|(name, _)| *name).collect();
+    let sets = vec![set(None, &all[..11]), set(Some("2027-01-01T00:00:00Z"), &all)];
+    let plan = plan_of(Format::CloudFrontRealtime(sets), header_key(), &Limits::default()).unwrap();
+    let record: Vec<_> = EDGE[..11].iter().map(|(_, value)| *value).collect();
+    assert_none(&only(&plan, record.join("\t")), "truncated");
+}
+
+#[test]
+fn a_key_that_was_found_stands_nowhere_else_in_the_row() {
+    let values = [
+        ("cs-uri-stem", format!("/v1/{KEY}/x")),
+        ("cs-uri-query", format!("a={KEY}&x-api-key={KEY}&b=2")),
+        ("cs-user-agent", format!("curl%20{KEY}")),
+        ("cs-referer", format!("https://a.example/?k={KEY}")),
+        ("cs-cookie", format!("session={KEY}")),
+        ("cs-headers", format!("x-api-key:{KEY}%0Aauthorization:Bearer%20{KEY}x%0A")),
+        ("cs-headers-count", "2".to_owned()),
+    ];
+    let values: Vec<_> = values.iter().map(|(name, value)| (*name, value.as_str())).collect();
+    let row = only(&edge(header_key()), line(&values));
+    assert_key(&row, KEY);
+    assert_eq!(row["query"], format!("a={}&b=2", reference(KEY)));
+    assert!(row.values().all(|value| !value.contains(KEY)), "{row:?}");
+}
+
+#[test]
+fn cookies_and_authorizations_are_not_stored() {
+    let values = [
+        ("cs-cookie", "session=COOKIE1"),
+        ("cs-headers", "host:h%0Aauthorization:Basic%20AUTH1%0Acookie:COOKIE1%0A"),
+        ("cs-header-names", "host%0Aauthorization%0Acookie%0A"),
+        ("cs-headers-count", "3"),
+    ];
+    let good = read(&edge(header_key()), line(&values));
+    let bad = read(&edge(header_key()), line(&[&values[..], &[("timestamp", "-")]].concat()));
+    assert_eq!((good.events.len(), bad.reasons()), (1, vec!["no_time"]));
+    for row in good.events.iter().chain(&bad.rejects) {
+        assert!(row.values().all(|value| !value.contains("COOKIE1") && !value.contains("AUTH1")), "{row:?}");
+    }
+}
+
+#[test]
+fn an_excerpt_shows_equal_keys_as_equal_and_none_of_them() {
+    let record = |key: &str| format!("1\tx-api-key:{key}%0Ahost:h%0A\t/v1\n");
+    let read = read(&edge(header_key()), [record(KEY), record(KEY), record("OTHER")].concat());
+    let excerpts: Vec<_> = read.rejects.iter().map(|reject| reject["excerpt"].as_str()).collect();
+    assert_eq!(excerpts[0], format!("1 x-api-key:#{}%0Ahost:h%0A /v1", &reference(KEY)[..8]));
+    assert!(excerpts[0] == excerpts[1] && excerpts[1] != excerpts[2] && !excerpts[2].contains("OTHER"));
+}
