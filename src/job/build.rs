@@ -2,15 +2,15 @@
 //! (source, UTC hour, part) become the union of what the table holds and what is staged: one new file, one commit per table.
 //! A crash between any two steps leaves receipts behind; applying them again changes nothing.
 
-use std::collections::hash_map::Entry;
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::btree_map::Entry;
+use std::collections::{BTreeMap, BTreeSet};
 
 use futures::{StreamExt, TryStreamExt};
 
 use crate::base::{Digest, HalfOpen, UtcDay, UtcHour};
 use crate::lake::{
-    LakeError, Ledger, LedgerChange, ObjectRow, ObjectState, Receipt, Replacement, StagedInput, Unit, UniteRules,
-    United, unite,
+    KnownObject, KnownObjects, LakeError, LakeTable, Ledger, LedgerChange, ObjectRow, ObjectState, Receipt, ReceiptId,
+    Replacement, StagedInput, Unit, UniteRules, United, unite,
 };
 use crate::schema::Table;
 
@@ -80,15 +80,30 @@ pub async fn build_events(job: &Job, progress: &dyn Progress) -> Result<UnionRep
     }
     let ledger = Ledger::open(&job.lake).await?;
     let known = ledger.known(None, None).await?;
-    let versions = |receipt: &Receipt| {
-        known.get(&(receipt.object.source.clone(), receipt.object.key.clone())).map_or(&[][..], Vec::as_slice)
-    };
-    // A withdrawn version stays withdrawn, however often it is delivered. Of several versions of a key one is applied: the
-    // last to arrive, or where the name tells the arrival any; if it is not the one that lies there now, the next run sees to it.
-    let mut newest: HashMap<(String, String), Receipt> = HashMap::new();
+    let (receipts, idle) = applicable(waiting, &known);
+    // A newer version of a key, or the same decoded anew, takes the place of what was applied before.
+    let replaced: BTreeSet<Digest> = receipts
+        .iter()
+        .flat_map(|receipt| versions(&known, receipt).iter().map(move |version| (receipt, version)))
+        .filter(|(receipt, v)| v.state == ObjectState::Applied && v.object_id != receipt.object_id)
+        .map(|(_, version)| version.object_id)
+        .collect();
+    let withdrawn = in_state(&ledger, &replaced, ObjectState::Superseded, None).await?;
+    let report = apply(job, &Change { receipts, withdrawn, ..Default::default() }, progress).await?;
+    job.lake.delete_receipts(&idle).await?;
+    Ok(report)
+}
+
+/// Which receipts a build applies, and which it deletes.
+///
+/// A withdrawn version stays withdrawn, however often it is delivered. Of several versions of a key one is applied: the last
+/// to arrive, or any where the name tells the arrival; if it is not the one that lies there now, the next run sees to it.
+pub(crate) fn applicable(waiting: Vec<Receipt>, known: &KnownObjects) -> (Vec<Receipt>, Vec<ReceiptId>) {
+    let mut newest: BTreeMap<(String, String), Receipt> = BTreeMap::new();
     let mut idle = Vec::new();
     for receipt in waiting {
-        if versions(&receipt).iter().any(|v| v.state == ObjectState::Retracted && v.etag == receipt.object.etag) {
+        let same = |v: &KnownObject| v.state == ObjectState::Retracted && v.etag == receipt.object.etag;
+        if versions(known, &receipt).iter().any(same) {
             idle.push(receipt.id());
             continue;
         }
@@ -101,19 +116,12 @@ pub async fn build_events(job: &Job, progress: &dyn Progress) -> Result<UnionRep
             Entry::Vacant(place) => drop(place.insert(receipt)),
         }
     }
-    let mut receipts: Vec<Receipt> = newest.into_values().collect();
-    receipts.sort_by(|a, b| a.id().cmp(&b.id()));
-    // A newer version of a key, or the same decoded anew, takes the place of what was applied before.
-    let replaced: BTreeSet<Digest> = receipts
-        .iter()
-        .flat_map(|receipt| versions(receipt).iter().map(move |version| (receipt, version)))
-        .filter(|(receipt, v)| v.state == ObjectState::Applied && v.object_id != receipt.object_id)
-        .map(|(_, version)| version.object_id)
-        .collect();
-    let withdrawn = in_state(&ledger, &replaced, ObjectState::Superseded, None).await?;
-    let report = apply(job, &Change { receipts, withdrawn, ..Default::default() }, progress).await?;
-    job.lake.delete_receipts(&idle).await?;
-    Ok(report)
+    (newest.into_values().collect(), idle)
+}
+
+/// What the ledger knows of a receipt's key.
+fn versions<'a>(known: &'a KnownObjects, receipt: &Receipt) -> &'a [KnownObject] {
+    known.get(&(receipt.object.source.clone(), receipt.object.key.clone())).map_or(&[], Vec::as_slice)
 }
 
 /// The ledger's rows of these object ids, in a new state.
@@ -133,13 +141,15 @@ pub(crate) async fn in_state(
 
 /// Carries a change out: events first, then the ledger, then the receipts go.
 pub(crate) async fn apply(job: &Job, change: &Change, progress: &dyn Progress) -> Result<UnionReport, JobError> {
-    let mut plan = Plan::new();
-    for receipt in &change.receipts {
-        add_to_plan(job, receipt, &mut plan)?;
+    let mut report = UnionReport { receipts: change.receipts.len() as u64, ..Default::default() };
+    for attempt in 1.. {
+        match unite_all(job, change, &mut report, progress).await {
+            Ok(()) => break,
+            Err(JobError::Lake(LakeError::Conflict { .. })) if attempt < ATTEMPTS_MAX => {}
+            Err(JobError::Lake(LakeError::Conflict { table })) => return Err(JobError::Busy { table }),
+            Err(error) => return Err(error),
+        }
     }
-    renew(job, change, &mut plan).await?;
-    let mut report = unite_all(job, &plan, progress).await?;
-    report.receipts = change.receipts.len() as u64;
     let ledger_change = LedgerChange { applied: change.receipts.clone(), withdrawn: change.withdrawn.clone() };
     for attempt in 1.. {
         match Ledger::open(&job.lake).await?.commit(&ledger_change, "build").await {
@@ -167,56 +177,60 @@ pub(crate) fn add_to_plan(job: &Job, receipt: &Receipt, plan: &mut Plan) -> Resu
     Ok(())
 }
 
-/// Makes every unit of the plan and commits each table once.
-pub(crate) async fn unite_all(job: &Job, plan: &Plan, progress: &dyn Progress) -> Result<UnionReport, JobError> {
-    let mut report = UnionReport::default();
+/// Makes every unit that a change touches and commits each table once.
+///
+/// The tables are opened before it is looked up what feeds them: what another build commits to them later is a conflict, and
+/// what it has committed is in the ledger or waits. So a unit that is made anew from what feeds it loses nothing.
+async fn unite_all(
+    job: &Job,
+    change: &Change,
+    report: &mut UnionReport,
+    progress: &dyn Progress,
+) -> Result<(), JobError> {
+    let mut tables = BTreeMap::new();
+    for table in job.sources.iter().map(|source| source.plan.table()).collect::<BTreeSet<_>>() {
+        tables.insert(table, job.lake.table(table).await?);
+    }
+    let mut plan = Plan::new();
+    for receipt in &change.receipts {
+        add_to_plan(job, receipt, &mut plan)?;
+    }
+    renew(job, change, &mut plan).await?;
+    report.sources.clear();
     progress.begin("unite", plan.values().map(|units| units.len() as u64).sum());
-    for (table, units) in plan {
-        for (unit, united, changed) in unite_table(job, *table, units, progress).await? {
+    for (table, units) in &plan {
+        let Some(at) = tables.get(table) else { continue };
+        for (unit, united, changed) in unite_table(job, at, units, progress).await? {
             report.count(&unit, &united, changed);
         }
     }
     progress.end();
-    Ok(report)
+    Ok(())
 }
 
-/// Makes the units of one table and commits them together; where another build was first, again from its result.
+/// Makes the units of one table and commits them together.
 async fn unite_table(
     job: &Job,
-    table: Table,
+    at: &LakeTable,
     units: &BTreeMap<Unit, UnitPlan>,
     progress: &dyn Progress,
 ) -> Result<Vec<(Unit, United, bool)>, JobError> {
-    for _ in 0..ATTEMPTS_MAX {
-        let at = job.lake.table(table).await?;
-        let made: Vec<(Unit, United)> = futures::stream::iter(units)
-            .map(|(unit, plan)| {
-                let at = &at;
-                async move {
-                    let unforgeable = job.source(&unit.source)?.plan.id_is_unforgeable();
-                    let rules = UniteRules { unforgeable, rebuild: plan.anew, ..Default::default() };
-                    let united = unite(at, unit, &plan.staged, &rules).await?;
-                    progress.step();
-                    Ok::<_, JobError>((unit.clone(), united))
-                }
-            })
-            .buffer_unordered(job.parallel)
-            .try_collect()
-            .await?;
-        let replace = made.iter().map(|(unit, united)| Replacement { slot: unit.slot(), new: united.new.clone() });
-        match at.commit(replace.collect(), "build").await {
-            Ok(done) => {
-                let digest = |table: &crate::lake::LakeTable, unit: &Unit| {
-                    table.current(&unit.slot()).map(|file| file.digest.clone())
-                };
-                let changed = |unit: &Unit| digest(&at, unit) != digest(&done.table, unit);
-                return Ok(made.into_iter().map(|(unit, united)| (unit.clone(), united, changed(&unit))).collect());
-            }
-            Err(LakeError::Conflict { .. }) => {}
-            Err(error) => return Err(error.into()),
-        }
-    }
-    Err(JobError::Busy { table: table.name() })
+    let made: Vec<(Unit, United)> = futures::stream::iter(units)
+        .map(|(unit, plan)| async move {
+            let unforgeable = job.source(&unit.source)?.plan.id_is_unforgeable();
+            let rules = UniteRules { unforgeable, rebuild: plan.anew, ..Default::default() };
+            let united = unite(at, unit, &plan.staged, &rules).await?;
+            progress.step();
+            Ok::<_, JobError>((unit.clone(), united))
+        })
+        .buffer_unordered(job.parallel)
+        .try_collect()
+        .await?;
+    let replace = made.iter().map(|(unit, united)| Replacement { slot: unit.slot(), new: united.new.clone() });
+    let done = at.commit(replace.collect(), "build").await?;
+    let digest = |table: &LakeTable, unit: &Unit| table.current(&unit.slot()).map(|file| file.digest.clone());
+    let changed = |unit: &Unit| digest(at, unit) != digest(&done.table, unit);
+    Ok(made.into_iter().map(|(unit, united)| (unit.clone(), united, changed(&unit))).collect())
 }
 
 impl UnionReport {

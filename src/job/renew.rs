@@ -7,10 +7,10 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use futures::{StreamExt, TryStreamExt};
 
 use crate::base::{Digest, HalfOpen, UtcHour};
-use crate::lake::{Ledger, ObjectHour, ObjectRow, Receipt, StagedInput, Unit};
+use crate::lake::{Ledger, ObjectHour, ObjectRow, ObjectVersion, Receipt, StagedHour, StagedInput, Unit};
 use crate::source::{LandingObject, Place, list};
 
-use super::build::{Change, Plan};
+use super::build::{Change, Plan, applicable};
 use super::convert::convert_object;
 use super::{Job, JobError, Source};
 
@@ -22,6 +22,8 @@ pub(crate) async fn renew(job: &Job, change: &Change, plan: &mut Plan) -> Result
     if change.withdrawn.is_empty() && change.renewed.is_empty() {
         return Ok(());
     }
+    // What another build has committed but not yet told the ledger still waits: receipts are read before the ledger.
+    let waiting = job.lake.receipts().await?;
     let ledger = Ledger::open(&job.lake).await?;
     let gone: BTreeSet<Digest> = change.withdrawn.iter().map(|row| row.object_id).collect();
     let coming: BTreeSet<Digest> = change.receipts.iter().map(|receipt| receipt.object_id).collect();
@@ -38,6 +40,14 @@ pub(crate) async fn renew(job: &Job, change: &Change, plan: &mut Plan) -> Result
         .filter(|row| renewed.contains(&(row.source.clone(), row.hour)))
         .collect();
     let mut inputs = staged_inputs(job, &feeding).await?;
+    let others = others_waiting(waiting, &ledger, change).await?;
+    for hour in others.iter().flat_map(|receipt| receipt.hours.iter().map(move |hour| (receipt, hour))) {
+        let (Receipt { object, .. }, StagedHour { hour, path, rows }) = hour;
+        let fed = inputs.entry((object.source.clone(), *hour)).or_default();
+        if !fed.iter().any(|input| input.path == *path) {
+            fed.push(StagedInput { path: path.clone(), object: object.key.clone(), rows: *rows });
+        }
+    }
     for (name, hour) in renewed {
         let source = job.source(&name)?;
         let staged = inputs.remove(&(name.clone(), hour)).unwrap_or_default();
@@ -50,6 +60,20 @@ pub(crate) async fn renew(job: &Job, change: &Change, plan: &mut Plan) -> Result
         }
     }
     Ok(())
+}
+
+/// Receipts that wait and are not part of the change: another build may be applying them at this moment.
+async fn others_waiting(waiting: Vec<Receipt>, ledger: &Ledger, change: &Change) -> Result<Vec<Receipt>, JobError> {
+    if waiting.is_empty() {
+        return Ok(waiting);
+    }
+    let versions = |object: &ObjectVersion| (object.source.clone(), object.key.clone(), object.etag.clone());
+    let withdrawn: BTreeSet<_> = change.withdrawn.iter().map(|row| versions(&row.object)).collect();
+    let coming: BTreeSet<_> = change.receipts.iter().map(|r| (&r.object.source, &r.object.key)).collect();
+    let (mut others, _) = applicable(waiting, &ledger.known(None, None).await?);
+    others
+        .retain(|r| !withdrawn.contains(&versions(&r.object)) && !coming.contains(&(&r.object.source, &r.object.key)));
+    Ok(others)
 }
 
 /// The hours from the first to the last that may be concerned.

@@ -1,9 +1,13 @@
 //! Killed at any point and run again, or run several times at once: the lake is that of one undisturbed run.
 
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-use super::lab::{Call, Hit, Key, Lab, assert_same, at, envelopes, lines};
+use meterlake::job::{Progress, amend};
+
+use super::lab::{Call, Hit, Key, Lab, assert_same, at, block_on, envelopes, lines};
 use super::shell::gz;
 
 /// Many small objects of both logs over two days, with duplicates, conflicts and rejects, and one that is rewritten later.
@@ -141,4 +145,48 @@ fn several_builds_at_once_end_as_one() {
     at_once(&shared, &[&["build"], &["build"], &["build"]]);
     assert_same("builds", &shared.whole(), &expected);
     settles(&shared);
+}
+
+/// Lets another process run to its end at the moment in which a job knows what to unite, but has not begun.
+struct Interrupted {
+    command: Box<dyn Fn() + Send + Sync>,
+    done: AtomicBool,
+}
+
+impl Progress for Interrupted {
+    fn begin(&self, what: &str, _total: u64) {
+        if what == "unite" && !self.done.swap(true, Ordering::Relaxed) {
+            (self.command)();
+        }
+    }
+    fn step(&self) {}
+    fn end(&self) {}
+}
+
+#[test]
+fn an_hour_made_anew_loses_nothing_that_another_build_adds_meanwhile() {
+    let lab = Lab::new();
+    let right = lab.twin("right");
+    let call = |n: i64| Call::new(at(0, 9, n), Key::Acme).line();
+    lab.origin("kept", lines(&[call(0), call(1)]));
+    lab.origin("staging/x", lines(&[call(2), call(3)]));
+    lab.run();
+    // While the retraction is under way a new object of the same hour lands, and somebody else's run takes it in.
+    let landed: PathBuf = lab.landing("origin/new");
+    let content = lines(&[call(4), call(5)]);
+    let run = std::sync::Mutex::new(lab.command(&["run"]));
+    let command = move || {
+        std::fs::write(&landed, &content).unwrap();
+        let output = run.lock().unwrap().output().unwrap();
+        assert!(output.status.code().is_some_and(|code| code < 2), "{}", String::from_utf8_lossy(&output.stderr));
+    };
+    let progress = Interrupted { command: Box::new(command), done: AtomicBool::new(false) };
+    block_on(async { amend::retract(&lab.job().await, "staging/", "by mistake", &progress).await.unwrap() });
+    assert!(progress.done.into_inner());
+    lab.run();
+    let expected = ["origin/kept", "origin/new"];
+    assert!(expected.iter().all(|key| right.landing(key).exists()));
+    std::fs::remove_dir_all(lab.landing("origin/staging")).unwrap();
+    right.run();
+    assert_same("retracted beside a run", &lab.facts(), &right.facts());
 }

@@ -5,14 +5,18 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::fs;
 use std::path::{Path as FilePath, PathBuf};
-use std::process::{Child, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::rc::Rc;
 use std::sync::Arc;
 
 use arrow::util::display::{ArrayFormatter, FormatOptions};
-use meterlake::decode::{KeySecret, key_ref};
+use meterlake::base::Micros;
+use meterlake::cli::settings::{Settings, SourceSettings};
+use meterlake::decode::{DecodePlan, KeySecret, key_ref};
+use meterlake::job::{Job, Source};
 use meterlake::lake::{Lake, LakeTable};
 use meterlake::schema::Table;
+use meterlake::source::Location;
 use object_store::local::LocalFileSystem;
 use object_store::path::Path;
 use serde_json::{Value, json};
@@ -322,10 +326,15 @@ value = "response_bytes"
 
     /// Starts the binary and does not wait.
     pub(crate) fn start(&self, arguments: &[&str]) -> Child {
+        self.command(arguments).spawn().unwrap()
+    }
+
+    /// The binary with this lake's configuration, to be started later.
+    pub(crate) fn command(&self, arguments: &[&str]) -> Command {
         let config = format!("{}.toml", self.name);
         let mut command = self.shell.command(&[arguments, &["--config", &config]].concat());
         command.env("ML_SECRET", SECRET).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        command.spawn().unwrap()
+        command
     }
 
     /// The rows of a query as CSV lines, without the header.
@@ -388,6 +397,22 @@ value = "response_bytes"
         let url = Url::from_directory_path(&folder).unwrap();
         let root = Path::from_absolute_path(&folder).unwrap();
         Lake::open(Arc::new(LocalFileSystem::new()), root, url, [0; 16]).await.unwrap()
+    }
+
+    /// The lake and its sources as a job within this process sees them.
+    pub(crate) async fn job(&self) -> Job {
+        let file = self.shell.path(&format!("{}.toml", self.name));
+        let settings = Settings::load(&file, &|_| Some(SECRET.to_owned())).unwrap();
+        let lake = self.open().await;
+        let source = |source: &SourceSettings| Source {
+            plan: DecodePlan::new(&source.spec, &settings.privacy, lake.fingerprint_key(), &settings.limits).unwrap(),
+            name: source.spec.name.clone(),
+            location: Location::parse(&source.location).unwrap(),
+            heartbeat: source.heartbeat,
+            split: source.split,
+        };
+        let sources = settings.sources.iter().map(source).collect();
+        Job { sources, limits: settings.limits.clone(), parallel: 2, now: Micros(at(30, 0, 0) * 1_000), lake }
     }
 
     /// Each table's version and the paths of its files.
@@ -467,7 +492,7 @@ async fn rows(at: &LakeTable, except: &[&str]) -> Vec<String> {
     rows
 }
 
-fn block_on<T>(future: impl Future<Output = T>) -> T {
+pub(crate) fn block_on<T>(future: impl Future<Output = T>) -> T {
     tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(future)
 }
 
