@@ -10,11 +10,11 @@ use meterlake::job::{Progress, amend};
 use super::lab::{Call, Hit, Key, Lab, assert_same, at, block_on, envelopes, lines};
 use super::shell::gz;
 
-/// Many small objects of both logs over two days, with duplicates, conflicts and rejects, and one that is rewritten later.
+/// Many small objects of both logs over three hours, with duplicates, conflicts and rejects, and one that is rewritten later.
 fn busy() -> Lab {
     let lab = Lab::new();
     for n in 0..12_i64 {
-        let (day, hour) = (n % 2, 9 + n % 3);
+        let (day, hour) = [(0, 9), (0, 10), (1, 9)][(n % 3) as usize];
         let key = [Key::Acme, Key::Beta, Key::Nobody][(n % 3) as usize];
         let mut calls: Vec<String> = (0..6).map(|k| Call::new(at(day, hour, n * 100 + k), key).line()).collect();
         // The next object of that hour has this one too.
@@ -56,9 +56,14 @@ fn settles(lab: &Lab) {
     lab.verified();
 }
 
-/// Delays that are spread over a time and are not the same in every test: steps of the golden section.
-fn delays(first: u32, over: Duration) -> impl Iterator<Item = Duration> {
-    (first..).map(move |n| over.mul_f64((f64::from(n) * 0.618_033_988_75).fract()))
+/// Fractions of a run's length: spread by the golden section, more of them early, where each step is short.
+fn fractions(first: u32) -> impl Iterator<Item = f64> {
+    (first..).map(|n| (f64::from(n) * 0.618_033_988_75).fract().powi(2))
+}
+
+/// Kills run after run at other points, until one gets to its end. How many were killed.
+fn killed_often(lab: &Lab, whole_run: Duration, fractions: &mut impl Iterator<Item = f64>) -> usize {
+    fractions.take(6).take_while(|fraction| killed_after(lab, &["run"], whole_run.mul_f64(*fraction))).count()
 }
 
 #[test]
@@ -68,19 +73,17 @@ fn killed_at_any_time_and_run_again_the_lake_is_that_of_one_run() {
     lab.run();
     let whole_run = began.elapsed();
     let expected = lab.whole();
+    let mut fractions = fractions(1);
     let mut killed = 0;
-    let mut delays = delays(1, whole_run);
     for round in 0..5 {
         let name = format!("killed{round}");
         let disturbed = lab.twin(&name);
-        for delay in delays.by_ref().take(5) {
-            killed += u32::from(killed_after(&disturbed, &["run"], delay));
-        }
+        killed += killed_often(&disturbed, whole_run, &mut fractions);
         settles(&disturbed);
         assert_same(&name, &disturbed.whole(), &expected);
         assert!(disturbed.missing_files().0.is_empty());
     }
-    assert!(killed >= 12, "only {killed} runs were killed before their end");
+    assert!(killed >= 5, "only {killed} runs were killed before their end");
 }
 
 #[test]
@@ -89,19 +92,17 @@ fn killed_while_a_new_version_replaces_an_old_one_nothing_of_the_old_stays() {
     let right = lab.twin("right");
     let before: Vec<Lab> = (0..3).map(|n| lab.twin(&format!("killed{n}"))).collect();
     before.iter().for_each(|lab| drop(lab.run()));
-    // Half of the records go, one hour is left empty, another begins.
-    for n in [0, 3, 4] {
+    // Some records go, one hour is left empty, another begins.
+    for n in [0, 2, 5, 8, 11] {
         lab.origin(&format!("o{n}"), lines(&[Call::new(at(1, 20, n), Key::Acme).line()]));
     }
     let began = Instant::now();
     right.run();
     let whole_run = began.elapsed();
     let expected = right.facts();
-    let mut delays = delays(100, whole_run);
+    let mut fractions = fractions(100);
     for disturbed in before {
-        for delay in delays.by_ref().take(4) {
-            killed_after(&disturbed, &["run"], delay);
-        }
+        killed_often(&disturbed, whole_run, &mut fractions);
         settles(&disturbed);
         assert_same("replaced under fire", &disturbed.facts(), &expected);
     }
