@@ -145,9 +145,11 @@ fn find_new(
             continue;
         }
         let versions = known.get(&(source.name.clone(), object.key.clone())).map_or(&[][..], Vec::as_slice);
-        let mut same = versions.iter().filter(|version| version.etag == object.etag).peekable();
-        if same.peek().is_some() {
-            let otherwise = same.any(|v| v.state == ObjectState::Applied && v.decode_id != decode_id);
+        // A version that was replaced and came back counts again.
+        let held = versions.iter().filter(|v| v.etag == object.etag && v.state != ObjectState::Superseded);
+        let mut held = held.peekable();
+        if held.peek().is_some() {
+            let otherwise = held.any(|v| v.state == ObjectState::Applied && v.decode_id != decode_id);
             done.decoded_otherwise += u64::from(otherwise);
         } else if !waiting.contains(&version_of(source, &object).object_id()) {
             new.push(object);

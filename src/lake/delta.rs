@@ -67,13 +67,16 @@ impl Lake {
     /// The table as it is now, or `None` where nothing was ever written to it.
     pub async fn existing_table(&self, table: Table) -> Result<Option<LakeTable>, LakeError> {
         let log = self.log_store(table);
-        match DeltaTableState::try_new(log.as_ref(), None).await {
-            Ok(state) => LakeTable::new(self.clone(), table, state, log).map(Some),
-            Err(source) => match log.is_delta_table_location().await {
-                Ok(false) => Ok(None),
-                Ok(true) | Err(_) => Err(delta("open", table, source)),
-            },
+        let mut state = DeltaTableState::try_new(log.as_ref(), None).await;
+        if state.is_err() {
+            if let Ok(false) = log.is_delta_table_location().await {
+                return Ok(None);
+            }
+            // Another build may have made the table between the two looks; its first commit is whole once it is there.
+            state = DeltaTableState::try_new(log.as_ref(), None).await;
         }
+        let state = state.map_err(|source| delta("open", table, source))?;
+        LakeTable::new(self.clone(), table, state, log).map(Some)
     }
 
     /// The table as it was at an older version.

@@ -47,7 +47,16 @@ fn sketch() -> impl Strategy<Value = Sketch> {
     let route = prop_oneof![Just("/v1/items"), Just("/v1/\\\"x\\\""), Just("/v1/é")];
     let one_in = |n: u32| (0..n).prop_map(|roll| roll == 0);
     (any::<bool>(), 0..HOURS.len(), 0..3_600_000_i64, key, status, route, one_in(6), one_in(12)).prop_map(
-        |(edge, hour, ms, key, status, route, conflict, cut)| Sketch { edge, hour, ms, key, status, route, conflict, cut },
+        |(edge, hour, ms, key, status, route, conflict, cut)| Sketch {
+            edge,
+            hour,
+            ms,
+            key,
+            status,
+            route,
+            conflict,
+            cut,
+        },
     )
 }
 
@@ -57,7 +66,8 @@ fn deliveries() -> impl Strategy<Value = (Vec<Sketch>, Delivery)> {
         let places = vec(place(), records.len() * 2);
         let copies = vec((any::<Index>(), place()), 0..20);
         let objects = vec((any::<bool>(), (0..4).prop_map(|roll| roll == 0), 0..4_u8), OBJECTS);
-        let delivery = (places, copies, objects).prop_map(|(places, copies, objects)| Delivery { places, copies, objects });
+        let delivery =
+            (places, copies, objects).prop_map(|(places, copies, objects)| Delivery { places, copies, objects });
         (Just(records), delivery)
     })
 }
@@ -73,7 +83,12 @@ fn spelled(records: &[Sketch], edge: bool) -> Vec<String> {
             let other = Hit { bytes: 1_001, ..hit.clone() };
             (hit.line(), other.line())
         } else {
-            let call = Call { id: format!("ext{n}="), status: record.status, route: record.route, ..Call::new(at, record.key) };
+            let call = Call {
+                id: format!("ext{n}="),
+                status: record.status,
+                route: record.route,
+                ..Call::new(at, record.key)
+            };
             let other = Call { bytes: 513, ..call.clone() };
             (call.line(), other.line())
         };
@@ -178,14 +193,18 @@ fn mixed() -> Lab {
 #[test]
 fn every_record_is_counted_once_and_only_once() {
     let lab = mixed();
-    let objects = lab.query("SELECT source_object, records, staged, rejects, control FROM objects ORDER BY source_object");
+    let objects =
+        lab.query("SELECT source_object, records, staged, rejects, control FROM objects ORDER BY source_object");
     assert_eq!(objects, ["a,13,13,0,0", "b,9,6,2,1", "c,5,4,1,0", "d,3,3,0,0"]);
     // Of each hour: records = events + duplicates; the tables hold just these events.
     let hours = lab.query("SELECT source, records, events, duplicates, conflicts, rejects FROM coverage_hourly WHERE events > 0 ORDER BY source");
     assert_eq!(hours, ["edge,7,4,3,0,0", "origin,19,16,3,1,0"]);
     assert_eq!(lab.query("SELECT COUNT(*) AS n FROM origin_requests"), ["16"]);
     assert_eq!(lab.query("SELECT COUNT(*) AS n FROM edge_requests"), ["4"]);
-    assert_eq!(lab.query("SELECT source, COUNT(*) AS n FROM rejects GROUP BY source ORDER BY source"), ["edge,1", "origin,2"]);
+    assert_eq!(
+        lab.query("SELECT source, COUNT(*) AS n FROM rejects GROUP BY source ORDER BY source"),
+        ["edge,1", "origin,2"]
+    );
     // Per meter: events = usage + not billable + held. A status that is not there is held, not dropped.
     let fates = lab.fates("calls");
     assert_eq!(fates, ["anonymous,1", "conflict,1", "mapped,10", "not_billable,2", "undecided,1", "unmapped,1"]);
@@ -237,7 +256,8 @@ fn a_caller_cannot_choose_who_pays_or_that_nobody_does() {
     assert_eq!(lab.bill("beta"), ["calls,1,0.000000000", "egress,1000,0.001000000"]);
     assert_eq!(lab.query("SELECT reason, source_object FROM rejects"), ["duplicate_key,injected"]);
     assert_eq!(lab.fates("egress"), ["anonymous,1", "mapped,1", "truncated,2"]);
-    let states = lab.query("SELECT request_id, key_state, key_ref IS NULL AS no_key FROM edge_requests ORDER BY request_id");
+    let states =
+        lab.query("SELECT request_id, key_state, key_ref IS NULL AS no_key FROM edge_requests ORDER BY request_id");
     let states: Vec<&str> = states.iter().map(|row| &row[row.find(',').unwrap() + 1..]).collect();
     assert_eq!(states, ["absent,true", "present,false", "truncated,true", "truncated,true"]);
 }
@@ -300,7 +320,8 @@ fn no_secret_is_kept_or_told() {
     lab.configure("key = \"$context.identity.apiKeyId\"", "key = \"$context.identity.apiKey\"");
     let raw = |key: Key, n: i64| Call::new(at(0, 9, n), key).line().replace(key.id(), key.raw());
     let whole = [raw(Key::Acme, 0), raw(Key::Nobody, 1)];
-    let cut: Vec<String> = whole.iter().flat_map(|line| (150..line.len()).step_by(7).map(|end| line[..end].to_owned())).collect();
+    let cut: Vec<String> =
+        whole.iter().flat_map(|line| (150..line.len()).step_by(7).map(|end| line[..end].to_owned())).collect();
     lab.origin("origin", lines(&whole));
     lab.origin("cut", lines(&cut));
     let hits: Vec<String> = [Key::Acme, Key::Beta, Key::Nobody, Key::None]

@@ -176,7 +176,10 @@ impl Lab {
     /// An empty folder with customers, keys, prices, both sources and two meters.
     pub(crate) fn new() -> Self {
         let lab = Self { shell: Rc::new(Shell::new()), name: "lake".to_owned(), landing: "landing".to_owned() };
-        lab.write("customers.csv", "customer_id,name,plan,valid_from,valid_to\nacme,Acme,pro,2026-01-01,\nbeta,Beta,pro,2026-01-01,\n");
+        lab.write(
+            "customers.csv",
+            "customer_id,name,plan,valid_from,valid_to\nacme,Acme,pro,2026-01-01,\nbeta,Beta,pro,2026-01-01,\n",
+        );
         lab.own(&[("acme", Key::Acme), ("beta", Key::Beta)]);
         // Tiers are small, so that a handful of calls crosses them.
         lab.write(
@@ -264,9 +267,9 @@ value = "response_bytes"
 
     /// Writes a keys file: who owns which key, always.
     pub(crate) fn own(&self, owners: &[(&str, Key)]) {
-        let rows = owners.iter().map(|(customer, key)| {
-            format!("{customer},{},{},key,2026-01-01,\n", key.id(), key.fingerprint())
-        });
+        let rows = owners
+            .iter()
+            .map(|(customer, key)| format!("{customer},{},{},key,2026-01-01,\n", key.id(), key.fingerprint()));
         let header = "customer_id,api_key_id,key_fingerprint,label,valid_from,valid_to\n".to_owned();
         self.write("keys.csv", std::iter::once(header).chain(rows).collect::<String>());
     }
@@ -356,13 +359,7 @@ value = "response_bytes"
     /// What is a function of the set of records delivered: events without provenance, usage, charges.
     pub(crate) fn facts(&self) -> Contents {
         self.contents(
-            &[
-                Table::OriginRequests,
-                Table::EdgeRequests,
-                Table::UsageSlots,
-                Table::UsageDaily,
-                Table::ChargesDaily,
-            ],
+            &[Table::OriginRequests, Table::EdgeRequests, Table::UsageSlots, Table::UsageDaily, Table::ChargesDaily],
             &["source_object", "source_position"],
         )
     }
@@ -460,9 +457,10 @@ async fn rows(at: &LakeTable, except: &[&str]) -> Vec<String> {
         for batch in at.lake().read_file(at.table(), file, Some(&names)).await.unwrap() {
             let cells: Vec<_> =
                 batch.columns().iter().map(|column| ArrayFormatter::try_new(column, &options).unwrap()).collect();
-            rows.extend((0..batch.num_rows()).map(|row| {
-                cells.iter().map(|cell| cell.value(row).to_string()).collect::<Vec<_>>().join("|")
-            }));
+            rows.extend(
+                (0..batch.num_rows())
+                    .map(|row| cells.iter().map(|cell| cell.value(row).to_string()).collect::<Vec<_>>().join("|")),
+            );
         }
     }
     rows.sort_unstable();
