@@ -8,4 +8,4 @@ SELECT
 FROM usage_daily
 WHERE attribution IN ('mapped', $unmapped)
 GROUP BY substr(CAST(day AS VARCHAR), 1, 7), coalesce(customer_id, key_ref), meter
-ORDER BY billing_month, customer_or_key, meter
+ORDER BY billing_month DESC, quantity DESC, customer_or_key, meter

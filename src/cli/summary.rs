@@ -30,6 +30,28 @@ struct Section {
     batches: Vec<RecordBatch>,
 }
 
+/// Rows of a section that a person is shown; a machine gets all.
+const ROWS_SHOWN: usize = 40;
+
+impl Section {
+    /// The rows for people, and how many more there are.
+    fn grid(&self) -> Result<String> {
+        let mut left = ROWS_SHOWN;
+        let mut shown = Vec::new();
+        for batch in &self.batches {
+            let rows = batch.num_rows().min(left);
+            shown.push(batch.slice(0, rows));
+            left -= rows;
+        }
+        let all: usize = self.batches.iter().map(RecordBatch::num_rows).sum();
+        let more = match all.saturating_sub(ROWS_SHOWN) {
+            0 => String::new(),
+            more => format!("  … and {more} more; `--json` prints all, `meterlake query` any part\n"),
+        };
+        Ok(format!("{}{more}", grid_of(&shown)?))
+    }
+}
+
 /// What the lake says of itself.
 pub(crate) struct Summary {
     sections: Vec<Section>,
@@ -103,7 +125,7 @@ impl Summary {
             let _ = match (rows, section.empty) {
                 (false, None) => Ok(()),
                 (false, Some(empty)) => writeln!(text, "{gap}{}: {empty}", section.title),
-                (true, _) => write!(text, "{gap}{}\n{}", section.title, grid_of(&section.batches)?),
+                (true, _) => write!(text, "{gap}{}\n{}", section.title, section.grid()?),
             };
         }
         Ok(text)

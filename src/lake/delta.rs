@@ -67,17 +67,15 @@ impl Lake {
     /// The table as it is now, or `None` where nothing was ever written to it.
     pub async fn existing_table(&self, table: Table) -> Result<Option<LakeTable>, LakeError> {
         let log = self.log_store(table);
-        let open = || DeltaTableState::try_new(log.as_ref(), None);
-        let opened = match open().await {
-            Ok(state) => Ok(state),
-            Err(source) => match log.is_delta_table_location().await {
-                Ok(false) => return Ok(None),
-                // Somebody may have made it since we looked.
-                Ok(true) => open().await,
-                Err(_) => Err(source),
-            },
-        };
-        let state = opened.map_err(|source| delta("open", table, source))?;
+        let mut state = DeltaTableState::try_new(log.as_ref(), None).await;
+        if state.is_err() {
+            if let Ok(false) = log.is_delta_table_location().await {
+                return Ok(None);
+            }
+            // Another build may have made the table between the two looks; its first commit is whole once it is there.
+            state = DeltaTableState::try_new(log.as_ref(), None).await;
+        }
+        let state = state.map_err(|source| delta("open", table, source))?;
         LakeTable::new(self.clone(), table, state, log).map(Some)
     }
 

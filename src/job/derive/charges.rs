@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use arrow::array::{AsArray, RecordBatch, UInt32Array};
 use arrow::compute::take_record_batch;
 use arrow::datatypes::Date32Type;
+use arrow::util::display::array_value_to_string;
 
 use crate::base::{Digest, UtcDay};
 use crate::billing::{BillingDay, BillingMonth};
@@ -70,6 +71,9 @@ async fn price(
 ) -> Result<Vec<(String, Replacement)>, JobError> {
     let sql = statement(work.with, last);
     let rows = work.engine().await?.make(TABLE, &month.to_string(), &sql).await?;
+    if work.with.has_rates {
+        balanced(work, &rows, month, last).await?;
+    }
     work.built.made(TABLE, &month.to_string(), inputs, config, rows.num_rows());
     let mut by_day = split(&rows)?;
     let mut replace = Vec::new();
@@ -84,6 +88,56 @@ async fn price(
         }
     }
     Ok(replace)
+}
+
+/// Everything mapped is charged: what a price takes adds up to the usage, per day, customer and meter.
+async fn balanced(work: &Work<'_>, rows: &RecordBatch, month: BillingMonth, last: BillingDay) -> Result<(), JobError> {
+    let sql = format!(
+        "SELECT day, customer_id, meter, CAST(sum(CAST(quantity AS DECIMAL(38, 0))) AS VARCHAR) AS quantity \
+         FROM usage_daily WHERE attribution = 'mapped' AND quantity <> 0 AND day >= DATE '{}' AND day <= DATE '{last}' \
+         GROUP BY day, customer_id, meter",
+        month.first_day()
+    );
+    let mut used = Quantities::new();
+    let mut found = work.engine().await?.query(&sql).await?;
+    while let Some(batch) = found.next().await? {
+        add(&batch, &mut used)?;
+    }
+    let mut charged = Quantities::new();
+    add(rows, &mut charged)?;
+    match used.iter().find(|(unit, quantity)| charged.get(*unit) != Some(*quantity)) {
+        None if used.len() == charged.len() => Ok(()),
+        differs => Err(JobError::Conservation {
+            day: UtcDay(last.0),
+            what: format!(
+                "usage and charges of {month} differ: used {differs:?}, charged {:?}",
+                differs.and_then(|(unit, _)| charged.get(unit))
+            ),
+        }),
+    }
+}
+
+/// Quantity per day, customer and meter.
+type Quantities = BTreeMap<(String, String, String), i128>;
+
+fn add(batch: &RecordBatch, to: &mut Quantities) -> Result<(), JobError> {
+    let column = |name: &str| {
+        let missing = || arrow::error::ArrowError::SchemaError(format!("there is no column {name}"));
+        batch.column_by_name(name).ok_or_else(|| arrow_fault(TABLE)(missing()))
+    };
+    let columns = [column("day")?, column("customer_id")?, column("meter")?, column("quantity")?];
+    for row in 0..batch.num_rows() {
+        let mut text = Vec::with_capacity(columns.len());
+        for column in columns {
+            text.push(array_value_to_string(column, row).map_err(arrow_fault(TABLE))?);
+        }
+        let [day, customer, meter, quantity] = [0, 1, 2, 3].map(|n| std::mem::take(&mut text[n]));
+        let fault =
+            |_| arrow_fault(TABLE)(arrow::error::ArrowError::ParseError(format!("`{quantity}` is no quantity")));
+        let quantity: i128 = quantity.parse().map_err(fault)?;
+        *to.entry((day, customer, meter)).or_default() += quantity;
+    }
+    Ok(())
 }
 
 fn split(rows: &RecordBatch) -> Result<BTreeMap<UtcDay, RecordBatch>, JobError> {

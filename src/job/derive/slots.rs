@@ -15,7 +15,7 @@ use crate::model::{Meter, slots_sql};
 use crate::schema::Table;
 
 use super::super::JobError;
-use super::{Work, arrow_fault, digest_of, text_digest};
+use super::{Work, arrow_fault, digest_of};
 
 const TABLE: Table = Table::UsageSlots;
 
@@ -53,12 +53,16 @@ pub(super) async fn build(work: &mut Work<'_>) -> Result<(), JobError> {
             }
         }
     }
+    // The statement of any hour stands for that of all: it holds the text and the meter as they are run.
+    let mut statements: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    for (source, meter) in metered(&work.with.meters) {
+        let text = slots_sql(meter, source, UtcHour(0), UtcHour(1))?;
+        statements.entry(source.to_owned()).or_default().push(Digest::of([&*text]).to_string());
+    }
     let mut stale: BTreeMap<(String, UtcHour), Digest> = BTreeMap::new();
     for ((source, hour), events) in &units {
         let mut inputs = events.files.clone();
-        inputs.push(text_digest(TABLE));
-        let meters = metered(&work.with.meters).filter(|(metered, _)| metered == source);
-        inputs.extend(meters.map(|(_, meter)| meter.definition().to_string()));
+        inputs.extend(statements[source].iter().cloned());
         let inputs = digest_of(inputs);
         if !work.built.keep(TABLE, &part_of(source, *hour), inputs, "") {
             stale.insert((source.clone(), *hour), inputs);

@@ -54,12 +54,8 @@ pub(super) async fn build(work: &mut Work<'_>) -> Result<(), JobError> {
             files.extend(events_of_cuts(work, &with.cuts));
             let inputs = inputs_of(&files);
             let bounds = work.with.zone.bounds(day);
-            let config = format!(
-                "{} {} {}",
-                terms.digest(&keys_of(work.with, &keys, day), bounds),
-                with.is_before_start,
-                with.has_rates
-            );
+            let relevant = terms.digest(&keys_of(work.with, &keys, day), bounds);
+            let config = format!("{relevant} {bounds} {} {}", with.is_before_start, with.has_rates);
             if !work.built.keep(TABLE, &day.to_string(), inputs, &config) {
                 stale.push(Stale { day, inputs, config, with });
             }

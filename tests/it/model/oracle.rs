@@ -55,7 +55,7 @@ struct World {
 
 const ROUTES: [&str; 3] = ["/v1/\"x\"", "/v2", "/v1/\\"];
 const METHODS: [&str; 2] = ["GET", "POST"];
-const CUSTOMERS: u64 = 200;
+const CUSTOMERS: u64 = 120;
 /// Days begin at 18:30 UTC of the day before: half an hour into an hour, half past in no zone's summer time.
 const OFFSET: i64 = -(5 * 3_600 + 1_800) * 1_000_000;
 
