@@ -296,7 +296,7 @@ const COVERAGE_HOURLY: &[Column] = &[
 const BUILT: &[Column] = &[
     col("table_name", Text, "the derived table"),
     col("part", Text, "which part: an hour and source, a day or a month"),
-    col("inputs", Text, "digest of the files, SQL text and meters it was made from"),
+    col("inputs", Text, "digest of the files, SQL text and meters it was made from, and of the files it became"),
     col("config", Text, "digest of the configuration rows that matter to it"),
     col("row_count", BigInt, "rows written"),
 ];

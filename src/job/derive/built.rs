@@ -1,4 +1,6 @@
 //! What the derived parts were made from: the rows of `built`, read when an attempt begins, written when all data are.
+//! The digest of a part's inputs takes in what its slots held afterwards, so a part is up to date only where both are
+//! still the same.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -6,29 +8,39 @@ use std::sync::Arc;
 use arrow::array::{ArrayRef, AsArray, Int64Array, RecordBatch, StringViewArray};
 use arrow::datatypes::Int64Type;
 
-use crate::base::Digest;
+use crate::base::{Digest, Digester};
 use crate::lake::{FileSlot, Lake, LakeError, LakeTable, Replacement};
 use crate::schema::Table;
 
 use super::super::JobError;
 use super::arrow_fault;
 
-/// What one part was made from.
+/// A part as `built` tells of it.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub(super) struct Part {
-    /// Digest of the input files, the statement and the meters.
-    pub(super) inputs: String,
-    /// Digest of the configuration rows that matter to it.
-    pub(super) config: String,
-    /// Rows written.
-    pub(super) rows: i64,
+struct Told {
+    /// Digest of the inputs and of what came of them.
+    inputs: String,
+    config: String,
+    rows: i64,
 }
 
-/// The parts of all derived tables.
+/// A part as this attempt leaves it.
+#[derive(Debug)]
+pub(super) struct Part {
+    /// Where its rows are.
+    slots: Vec<FileSlot>,
+    /// Digest of the input files, the statement and the meters.
+    pub(super) inputs: Digest,
+    /// Digest of the configuration rows that matter to it.
+    pub(super) config: String,
+    rows: i64,
+}
+
+/// The parts of all derived tables, by table and name.
 #[derive(Debug)]
 pub(super) struct Built {
-    before: BTreeMap<(String, String), Part>,
-    now: BTreeMap<(String, String), Part>,
+    before: BTreeMap<(String, String), Told>,
+    now: BTreeMap<(Table, String), Part>,
 }
 
 impl Built {
@@ -45,7 +57,7 @@ impl Built {
                 let rows = batch.column_by_name("row_count").and_then(|c| c.as_primitive_opt::<Int64Type>());
                 let rows = rows.ok_or_else(lacking)?;
                 for row in 0..batch.num_rows() {
-                    let part = Part {
+                    let part = Told {
                         inputs: inputs.value(row).to_owned(),
                         config: config.value(row).to_owned(),
                         rows: rows.value(row),
@@ -57,52 +69,82 @@ impl Built {
         Ok(Self { before, now: BTreeMap::new() })
     }
 
-    /// What a part was made from, the last time.
-    pub(super) fn before(&self, table: Table, part: &str) -> Option<&Part> {
-        self.before.get(&(table.name().to_owned(), part.to_owned()))
+    /// What configuration a part was made under, the last time.
+    pub(super) fn config_before(&self, table: Table, part: &str) -> Option<&str> {
+        self.before.get(&(table.name().to_owned(), part.to_owned())).map(|part| part.config.as_str())
     }
 
     /// What a part is made from now.
     pub(super) fn now(&self, table: Table, part: &str) -> Option<&Part> {
-        self.now.get(&(table.name().to_owned(), part.to_owned()))
+        self.now.get(&(table, part.to_owned()))
     }
 
-    /// Whether the part is up to date with these inputs; then it stays as it is.
-    pub(super) fn keep(&mut self, table: Table, part: &str, inputs: Digest, config: &str) -> bool {
-        match self.before(table, part) {
-            Some(before) if before.inputs == inputs.to_string() && before.config == config => {
-                let before = before.clone();
-                self.now.insert((table.name().to_owned(), part.to_owned()), before);
-                true
-            }
-            _ => false,
+    /// Whether the part was made from these inputs and its slots hold what came of them; then it stays as it is.
+    pub(super) fn keep(
+        &mut self,
+        at: &LakeTable,
+        part: &str,
+        slots: Vec<FileSlot>,
+        inputs: Digest,
+        config: &str,
+    ) -> bool {
+        let Some(before) = self.before.get(&(at.table().name().to_owned(), part.to_owned())) else { return false };
+        let same = before.inputs == with_content(inputs, at, &slots) && before.config == config;
+        if same {
+            let now = Part { slots, inputs, config: config.to_owned(), rows: before.rows };
+            self.now.insert((at.table(), part.to_owned()), now);
         }
+        same
     }
 
     /// A part was made.
-    pub(super) fn made(&mut self, table: Table, part: &str, inputs: Digest, config: &str, rows: usize) {
-        let part_now = Part { inputs: inputs.to_string(), config: config.to_owned(), rows: rows as i64 };
-        self.now.insert((table.name().to_owned(), part.to_owned()), part_now);
+    pub(super) fn made(
+        &mut self,
+        table: Table,
+        part: &str,
+        slots: Vec<FileSlot>,
+        inputs: Digest,
+        config: &str,
+        rows: usize,
+    ) {
+        let now = Part { slots, inputs, config: config.to_owned(), rows: i64::try_from(rows).unwrap_or(i64::MAX) };
+        self.now.insert((table, part.to_owned()), now);
     }
 
-    /// Writes what everything is made from now.
-    pub(super) async fn write(&self, lake: &Lake, at: &LakeTable) -> Result<(), JobError> {
-        if self.now == self.before {
+    /// Writes what everything is made from now, and what came of it in these tables.
+    pub(super) async fn write(&self, lake: &Lake, tables: &BTreeMap<Table, LakeTable>) -> Result<(), JobError> {
+        let told = |((table, name), part): (&(Table, String), &Part)| {
+            let inputs = with_content(part.inputs, &tables[table], &part.slots);
+            ((table.name().to_owned(), name.clone()), Told { inputs, config: part.config.clone(), rows: part.rows })
+        };
+        let now: BTreeMap<(String, String), Told> = self.now.iter().map(told).collect();
+        if now == self.before {
             return Ok(());
         }
-        let texts = |column: &dyn Fn(&(String, String), &Part) -> String| -> ArrayRef {
-            Arc::new(StringViewArray::from_iter_values(self.now.iter().map(|(name, part)| column(name, part))))
+        let texts = |column: &dyn Fn(&(String, String), &Told) -> String| -> ArrayRef {
+            Arc::new(StringViewArray::from_iter_values(now.iter().map(|(name, part)| column(name, part))))
         };
         let columns: Vec<ArrayRef> = vec![
             texts(&|(table, _), _| table.clone()),
             texts(&|(_, part), _| part.clone()),
             texts(&|_, part| part.inputs.clone()),
             texts(&|_, part| part.config.clone()),
-            Arc::new(Int64Array::from_iter_values(self.now.values().map(|part| part.rows))),
+            Arc::new(Int64Array::from_iter_values(now.values().map(|part| part.rows))),
         ];
         let rows = RecordBatch::try_new(Table::Built.file_schema(), columns).map_err(arrow_fault(Table::Built))?;
+        let at = &tables[&Table::Built];
         let new = lake.write_file(at, FileSlot::whole(), vec![rows]).await?;
         at.commit(vec![Replacement { slot: FileSlot::whole(), new }], "derive").await?;
         Ok(())
     }
+}
+
+/// The digest of inputs and of what the slots hold.
+fn with_content(inputs: Digest, at: &LakeTable, slots: &[FileSlot]) -> String {
+    let mut digester = Digester::default();
+    digester.part(inputs.to_string().as_bytes());
+    for file in slots.iter().filter_map(|slot| at.current(slot)) {
+        digester.part(file.slot.to_string().as_bytes()).part(file.digest.as_bytes());
+    }
+    digester.finish().to_string()
 }

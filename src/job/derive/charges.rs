@@ -34,7 +34,8 @@ pub(super) async fn build(work: &mut Work<'_>) -> Result<(), JobError> {
         let month = months.entry(day.month()).or_default();
         month.inputs.push(file.path.clone());
         // What mattered to the usage of a day is what matters to its price.
-        month.config.extend(work.built.now(Table::UsageDaily, &day.to_string()).map(|part| part.config.clone()));
+        let usage = work.built.now(Table::UsageDaily, &day.to_string());
+        month.config.extend(usage.map(|part| format!("{day} {}", part.config)));
         month.last = month.last.max(Some(day));
     }
     let mut replace: Vec<(String, Replacement)> = Vec::new();
@@ -49,11 +50,15 @@ pub(super) async fn build(work: &mut Work<'_>) -> Result<(), JobError> {
         inputs.push(text_digest(TABLE));
         let (inputs, config) = (digest_of(inputs), digest_of(config).to_string());
         let Some(last) = last else { continue };
-        if !work.built.keep(TABLE, &month.to_string(), inputs, &config) {
+        if !work.keep(TABLE, &month.to_string(), slots_of(month), inputs, &config) {
             replace.extend(price(work, month, last, inputs, &config).await?);
         }
     }
     work.commit(TABLE, replace).await
+}
+
+fn slots_of(month: BillingMonth) -> Vec<FileSlot> {
+    month.days().map(|day| FileSlot::day(UtcDay(day.0))).collect()
 }
 
 /// The text that prices the month of a day up to that day.
@@ -74,7 +79,7 @@ async fn price(
     if work.with.has_rates {
         balanced(work, &rows, month, last).await?;
     }
-    work.built.made(TABLE, &month.to_string(), inputs, config, rows.num_rows());
+    work.built.made(TABLE, &month.to_string(), slots_of(month), inputs, config, rows.num_rows());
     let mut by_day = split(&rows)?;
     let mut replace = Vec::new();
     for day in month.days().map(|day| UtcDay(day.0)) {

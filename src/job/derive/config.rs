@@ -1,6 +1,6 @@
 //! The configuration as tables for joins, and which of its rows matter to a day: adding a customer must not make a year again.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use arrow::array::{AsArray, RecordBatch, StringViewArray};
 use arrow::datatypes::TimestampMicrosecondType;
@@ -25,12 +25,12 @@ pub(super) async fn build(work: &mut Work<'_>) -> Result<(), JobError> {
     ];
     for (table, rows) in tables {
         let inputs = digest_of(lines(table, rows)?);
-        if work.built.keep(table, "all", inputs, "") {
+        if work.keep(table, "all", vec![FileSlot::whole()], inputs, "") {
             continue;
         }
         let replacement = work.replacement(table, FileSlot::whole(), std::slice::from_ref(rows)).await?;
         work.commit(table, vec![("all".to_owned(), replacement)]).await?;
-        work.built.made(table, "all", inputs, "", rows.num_rows());
+        work.built.made(table, "all", vec![FileSlot::whole()], inputs, "", rows.num_rows());
     }
     Ok(())
 }
@@ -54,8 +54,8 @@ pub(super) struct Terms {
     customers: Vec<Term>,
     /// By plan.
     prices: Vec<Term>,
-    /// By plan, always in force.
-    matches: Vec<(String, String)>,
+    /// What they ask for, by plan; in force with the price whose interval it names.
+    matches: Vec<Term>,
 }
 
 /// A key of a source.
@@ -63,13 +63,11 @@ pub(super) type KeyName = (String, String);
 
 impl Terms {
     pub(super) fn read(config: &ConfigTables) -> Result<Self, JobError> {
-        let matches = Column::of(&config.price_matches, Table::PriceMatches, "plan")?;
-        let match_lines = lines(Table::PriceMatches, &config.price_matches)?;
         Ok(Self {
             keys: terms(Table::ApiKeys, &config.api_keys, &["source", "key_ref"], "customer_id")?,
             customers: terms(Table::Customers, &config.customers, &["customer_id"], "plan")?,
             prices: terms(Table::Prices, &config.prices, &["plan"], "price_id")?,
-            matches: (0..).map(|row| matches.text(row)).zip(match_lines).collect(),
+            matches: terms(Table::PriceMatches, &config.price_matches, &["plan"], "price_id")?,
         })
     }
 
@@ -80,22 +78,33 @@ impl Terms {
         let customers = reached(&self.keys, &names, bounds, &mut lines);
         let plans = reached(&self.customers, &customers, bounds, &mut lines);
         reached(&self.prices, &plans, bounds, &mut lines);
-        lines.extend(self.matches.iter().filter(|(plan, _)| plans.contains(plan)).map(|(_, line)| line.clone()));
+        let prices: BTreeSet<_> = in_force(&self.prices, &plans, bounds).map(Term::price).collect();
+        lines.extend(self.matches.iter().filter(|term| prices.contains(&term.price())).map(|term| term.line.clone()));
         digest_of(lines)
     }
 
     /// The instants within `bounds` at which an interval of one of these keys begins or ends.
     pub(super) fn changes<'a>(
-        &'a self,
+        &self,
         keys: &'a BTreeSet<KeyName>,
         bounds: HalfOpen<Micros>,
-    ) -> impl Iterator<Item = (&'a KeyName, Micros)> {
-        keys.iter().flat_map(move |key| {
-            let name = key_name(&key.0, &key.1);
-            let terms = self.keys.iter().filter(move |term| term.name == name);
-            let ends = terms.flat_map(|term| [Some(term.valid.from), term.valid.to]).flatten();
-            ends.filter(move |at| bounds.contains(*at)).map(move |at| (key, at))
-        })
+    ) -> Vec<(&'a KeyName, Micros)> {
+        // Few intervals change within a day: these are found first, and only their keys looked for.
+        let mut changes: BTreeMap<&str, Vec<Micros>> = BTreeMap::new();
+        for term in &self.keys {
+            let ends = [Some(term.valid.from), term.valid.to].into_iter().flatten();
+            for at in ends.filter(|at| bounds.contains(*at)) {
+                changes.entry(&term.name).or_default().push(at);
+            }
+        }
+        if changes.is_empty() {
+            return Vec::new();
+        }
+        let of = |key: &'a KeyName| {
+            let at = changes.get(key_name(&key.0, &key.1).as_str()).cloned().unwrap_or_default();
+            at.into_iter().map(move |at| (key, at))
+        };
+        keys.iter().flat_map(of).collect()
     }
 }
 
@@ -110,13 +119,28 @@ fn reached(
     bounds: HalfOpen<Micros>,
     lines: &mut Vec<String>,
 ) -> BTreeSet<String> {
-    let matter = terms.iter().filter(|term| names.contains(&term.name) && term.valid.overlaps(&bounds));
-    matter
+    in_force(terms, names, bounds)
         .map(|term| {
             lines.push(term.line.clone());
             term.leads_to.clone()
         })
         .collect()
+}
+
+/// The named rows that are in force at some instant of `bounds`.
+fn in_force<'a>(
+    terms: &'a [Term],
+    names: &'a BTreeSet<String>,
+    bounds: HalfOpen<Micros>,
+) -> impl Iterator<Item = &'a Term> {
+    terms.iter().filter(move |term| names.contains(&term.name) && term.valid.overlaps(&bounds))
+}
+
+impl Term {
+    /// Which price this is, or is about: its plan, its id and when its interval begins.
+    fn price(&self) -> (&str, &str, Micros) {
+        (&self.name, &self.leads_to, self.valid.from)
+    }
 }
 
 fn terms(table: Table, rows: &RecordBatch, name: &[&str], leads_to: &str) -> Result<Vec<Term>, JobError> {

@@ -26,7 +26,7 @@ pub(super) async fn build(work: &mut Work<'_>) -> Result<(), JobError> {
         inputs.push(text_digest(Table::CoverageHourly));
         inputs.extend(work.with.heartbeat.iter().map(|source| format!("heartbeat {source}")));
         let inputs = digest_of(inputs);
-        if !work.built.keep(Table::CoverageHourly, &day.to_string(), inputs, "") {
+        if !work.keep(Table::CoverageHourly, &day.to_string(), vec![FileSlot::day(day)], inputs, "") {
             stale.push((day, inputs));
         }
     }
@@ -51,7 +51,7 @@ pub(super) async fn build(work: &mut Work<'_>) -> Result<(), JobError> {
             .try_collect()
             .await?;
         for (day, inputs, rows, replacement) in made {
-            work.built.made(Table::CoverageHourly, &day.to_string(), inputs, "", rows);
+            work.built.made(Table::CoverageHourly, &day.to_string(), vec![FileSlot::day(day)], inputs, "", rows);
             replace.push((day.to_string(), replacement));
         }
     }

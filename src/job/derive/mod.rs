@@ -1,5 +1,6 @@
 //! The derived build: coverage, usage and charges are brought up to date with the event tables and the configuration, and
-//! only what is stale is made again. What each part was made from is remembered in `built`, written after the data.
+//! only what is stale is made again. What each part was made from, and what came of it, is remembered in `built`, written
+//! after the data: a part that another build made otherwise and died before saying so is seen, and made again.
 //!
 //! All tables are opened before anything is computed, those that come last in the flow first: then a table that another
 //! build commits to meanwhile is noticed as a conflict, and the whole is computed again from fresh snapshots.
@@ -14,6 +15,7 @@ mod usage;
 use std::collections::BTreeMap;
 
 use arrow::array::RecordBatch;
+use futures::future::try_join_all;
 use serde_json::{Value, json};
 use tokio::sync::OnceCell;
 
@@ -73,10 +75,12 @@ impl DeriveReport {
 /// Brings every derived table up to date.
 pub async fn derive(lake: &Lake, with: &Derivation, progress: &dyn Progress) -> Result<DeriveReport, JobError> {
     let mut busy = Table::Built.name();
+    let mut report = DeriveReport::default();
     for _ in 0..ATTEMPTS_MAX {
-        match attempt(lake, with, progress).await {
+        match attempt(lake, with, &mut report, progress).await {
             Err(JobError::Lake(LakeError::Conflict { table })) => busy = table,
-            done => return done,
+            Err(error) => return Err(error),
+            Ok(()) => return Ok(report),
         }
     }
     Err(JobError::Busy { table: busy })
@@ -95,7 +99,8 @@ pub async fn statement(lake: &Lake, with: &Derivation, table: Table, day: UtcDay
             texts.join(";\n\n")
         }
         Table::UsageDaily => {
-            let work = Work::open(lake, with).await?;
+            let mut report = DeriveReport::default();
+            let work = Work::open(lake, with, &mut report).await?;
             let terms = config::Terms::read(&with.config)?;
             let keys = usage::keys_seen(&work, &[billing_day]).await?;
             usage_sql(&usage::usage_day(with, &terms, &keys, billing_day), &with.meters)?
@@ -105,8 +110,13 @@ pub async fn statement(lake: &Lake, with: &Derivation, table: Table, day: UtcDay
     }))
 }
 
-async fn attempt(lake: &Lake, with: &Derivation, progress: &dyn Progress) -> Result<DeriveReport, JobError> {
-    let mut work = Work::open(lake, with).await?;
+async fn attempt(
+    lake: &Lake,
+    with: &Derivation,
+    report: &mut DeriveReport,
+    progress: &dyn Progress,
+) -> Result<(), JobError> {
+    let mut work = Work::open(lake, with, report).await?;
     const STEPS: u64 = 5;
     progress.begin("count", STEPS);
     coverage::build(&mut work).await?;
@@ -119,9 +129,9 @@ async fn attempt(lake: &Lake, with: &Derivation, progress: &dyn Progress) -> Res
     progress.step();
     charges::build(&mut work).await?;
     progress.step();
-    work.built.write(lake, &work.tables[&Table::Built]).await?;
+    work.built.write(lake, &work.tables).await?;
     progress.end();
-    Ok(work.report)
+    Ok(())
 }
 
 /// One attempt: snapshots, what was built before, and what is built now.
@@ -132,33 +142,33 @@ struct Work<'a> {
     tables: BTreeMap<Table, LakeTable>,
     engine: OnceCell<Engine>,
     built: Built,
-    report: DeriveReport,
+    /// What this attempt and those before it committed.
+    report: &'a mut DeriveReport,
 }
 
-/// The tables an attempt opens, the last of the flow first.
-const OPENED: &[Table] = &[
-    Table::Built,
-    Table::ChargesDaily,
-    Table::UsageDaily,
-    Table::PriceMatches,
-    Table::Prices,
-    Table::ApiKeys,
-    Table::Customers,
-    Table::UsageSlots,
-    Table::CoverageHourly,
-    Table::ObjectHours,
-    Table::OriginRequests,
-    Table::EdgeRequests,
+/// The tables an attempt opens, the last of the flow first; those of one line are not made from each other.
+const OPENED: &[&[Table]] = &[
+    &[Table::Built],
+    &[Table::ChargesDaily, Table::CoverageHourly],
+    &[Table::UsageDaily],
+    &[Table::PriceMatches, Table::Prices, Table::ApiKeys, Table::Customers, Table::UsageSlots],
+    &[Table::ObjectHours, Table::OriginRequests, Table::EdgeRequests],
 ];
 
 impl<'a> Work<'a> {
-    async fn open(lake: &'a Lake, with: &'a Derivation) -> Result<Self, JobError> {
+    async fn open(lake: &'a Lake, with: &'a Derivation, report: &'a mut DeriveReport) -> Result<Self, JobError> {
         let mut tables = BTreeMap::new();
-        for table in OPENED {
-            tables.insert(*table, lake.table(*table).await?);
+        for level in OPENED {
+            let opened = try_join_all(level.iter().map(|table| lake.table(*table))).await?;
+            tables.extend(level.iter().copied().zip(opened));
         }
         let built = Built::read(lake, &tables[&Table::Built]).await?;
-        Ok(Self { lake, with, tables, engine: OnceCell::new(), built, report: DeriveReport::default() })
+        Ok(Self { lake, with, tables, engine: OnceCell::new(), built, report })
+    }
+
+    /// Whether a part was made from these inputs and is as it was left; then it stays.
+    fn keep(&mut self, table: Table, part: &str, slots: Vec<FileSlot>, inputs: Digest, config: &str) -> bool {
+        self.built.keep(&self.tables[&table], part, slots, inputs, config)
     }
 
     /// The session, opened when the first statement needs it; it sees every table as this attempt does.
@@ -202,9 +212,10 @@ impl<'a> Work<'a> {
         }
         let digest = |at: &LakeTable, slot| at.current(slot).map(|file| file.digest.clone());
         let changed = slots.iter().zip(parts).filter(|(slot, _)| digest(&before, slot) != digest(&done.table, slot));
-        let mut changed: Vec<String> = changed.map(|(_, part)| part).collect();
-        changed.sort_unstable();
-        self.report.rebuilt.insert(table, changed);
+        let told = self.report.rebuilt.entry(table).or_default();
+        told.extend(changed.map(|(_, part)| part));
+        told.sort_unstable();
+        told.dedup();
         if let Some(engine) = self.engine.get() {
             engine.see(&done.table).await?;
         }

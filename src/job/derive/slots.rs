@@ -41,6 +41,17 @@ pub(super) fn metered(meters: &[Meter]) -> impl Iterator<Item = (&str, &Meter)> 
     meters.iter().flat_map(|meter| meter.sources.iter().map(move |source| (source.as_str(), meter)))
 }
 
+/// Digests of the statements that count each source. That of any hour stands for all: it holds the text and the meter as
+/// they are run.
+pub(super) fn statements(meters: &[Meter]) -> Result<BTreeMap<String, Vec<String>>, JobError> {
+    let mut statements: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    for (source, meter) in metered(meters) {
+        let text = slots_sql(meter, source, UtcHour(0), UtcHour(1))?;
+        statements.entry(source.to_owned()).or_default().push(Digest::of([&*text]).to_string());
+    }
+    Ok(statements)
+}
+
 pub(super) async fn build(work: &mut Work<'_>) -> Result<(), JobError> {
     let mut units: BTreeMap<(String, UtcHour), Events> = BTreeMap::new();
     for table in [Table::OriginRequests, Table::EdgeRequests] {
@@ -53,18 +64,13 @@ pub(super) async fn build(work: &mut Work<'_>) -> Result<(), JobError> {
             }
         }
     }
-    // The statement of any hour stands for that of all: it holds the text and the meter as they are run.
-    let mut statements: BTreeMap<String, Vec<String>> = BTreeMap::new();
-    for (source, meter) in metered(&work.with.meters) {
-        let text = slots_sql(meter, source, UtcHour(0), UtcHour(1))?;
-        statements.entry(source.to_owned()).or_default().push(Digest::of([&*text]).to_string());
-    }
+    let statements = statements(&work.with.meters)?;
     let mut stale: BTreeMap<(String, UtcHour), Digest> = BTreeMap::new();
     for ((source, hour), events) in &units {
         let mut inputs = events.files.clone();
-        inputs.extend(statements[source].iter().cloned());
+        inputs.extend(statements.get(source).into_iter().flatten().cloned());
         let inputs = digest_of(inputs);
-        if !work.built.keep(TABLE, &part_of(source, *hour), inputs, "") {
+        if !work.keep(TABLE, &part_of(source, *hour), vec![FileSlot::unit(source, *hour, 0)], inputs, "") {
             stale.insert((source.clone(), *hour), inputs);
         }
     }
@@ -87,7 +93,7 @@ pub(super) async fn build(work: &mut Work<'_>) -> Result<(), JobError> {
         for (source, hour, rows, replacement) in made.into_iter().flatten() {
             let part = part_of(&source, hour);
             if let Some(inputs) = stale.get(&(source, hour)) {
-                work.built.made(TABLE, &part, *inputs, "", rows);
+                work.built.made(TABLE, &part, vec![replacement.slot.clone()], *inputs, "", rows);
             }
             replace.push((part, replacement));
         }
@@ -95,7 +101,8 @@ pub(super) async fn build(work: &mut Work<'_>) -> Result<(), JobError> {
     work.commit(TABLE, replace).await
 }
 
-fn part_of(source: &str, hour: UtcHour) -> String {
+/// The name of an hour of a source.
+pub(super) fn part_of(source: &str, hour: UtcHour) -> String {
     format!("{source}/{hour}")
 }
 
@@ -130,8 +137,8 @@ async fn count(
         for hour in hours() {
             let rows = counted.remove(&hour);
             let expected = units.get(&(source.clone(), hour)).map_or(0, |events| events.rows);
-            let found = rows.as_ref().map_or(Ok(0), events_of)?;
-            if found != expected {
+            let found = rows.as_ref().map_or(0, events_of);
+            if found != i128::from(expected) {
                 let what = format!(
                     "meter {} saw {found} events of {source} in hour {hour}, the table holds {expected}",
                     meter.name
@@ -168,13 +175,9 @@ fn split(rows: RecordBatch) -> Result<BTreeMap<UtcHour, RecordBatch>, JobError> 
         .collect()
 }
 
-fn events_of(rows: &RecordBatch) -> Result<u64, JobError> {
+fn events_of(rows: &RecordBatch) -> i128 {
     let events = rows.column_by_name("events").and_then(|c| c.as_primitive_opt::<Int64Type>());
-    let total: i64 = events.map_or(0, |events| events.values().iter().sum());
-    u64::try_from(total).map_err(|_| JobError::Conservation {
-        day: crate::base::UtcDay(0),
-        what: format!("{total} events were counted"),
-    })
+    events.map_or(0, |events| events.values().iter().map(|events| i128::from(*events)).sum())
 }
 
 fn sorted(rows: &[RecordBatch]) -> Result<RecordBatch, JobError> {

@@ -5,10 +5,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use arrow::array::{Array, AsArray, RecordBatch};
 use arrow::compute::cast;
-use arrow::datatypes::{DataType, Date32Type, Int64Type, TimestampMicrosecondType};
+use arrow::datatypes::{DataType, Int64Type};
 use futures::{StreamExt, TryStreamExt};
 
-use crate::base::{Digest, Micros, UtcDay, UtcHour};
+use crate::base::{Digest, Micros, UtcDay};
 use crate::billing::BillingDay;
 use crate::lake::{FileSlot, LakeFile, Replacement};
 use crate::model::{Cut, UsageDay, slot_of, usage_sql};
@@ -16,12 +16,13 @@ use crate::schema::Table;
 
 use super::super::JobError;
 use super::config::{KeyName, Terms};
-use super::{Derivation, Work, digest_of, text_digest};
+use super::slots::{part_of, statements};
+use super::{Derivation, Work, arrow_fault, digest_of, text_digest};
 
 const TABLE: Table = Table::UsageDaily;
 
-/// The keys seen on each UTC day.
-pub(super) type KeysSeen = BTreeMap<UtcDay, BTreeSet<KeyName>>;
+/// The keys seen on each billing day.
+pub(super) type KeysSeen = BTreeMap<BillingDay, BTreeSet<KeyName>>;
 
 /// A day to be made.
 struct Stale {
@@ -33,13 +34,20 @@ struct Stale {
 
 pub(super) async fn build(work: &mut Work<'_>) -> Result<(), JobError> {
     let days = days_of(work);
-    let keep_all = same_configuration(work)?;
+    let keep_all = same_configuration(work);
+    let statements = statements(&work.with.meters)?;
     // Where the configuration is the same as ever, a day whose files are the same cannot differ: nothing is looked up.
     let mut open: Vec<(BillingDay, Vec<String>)> = Vec::new();
     for (day, files) in days.clone() {
         let part = day.to_string();
-        let before = work.built.before(TABLE, &part).cloned();
-        let kept = keep_all && before.is_some_and(|b| work.built.keep(TABLE, &part, inputs_of(&files), &b.config));
+        let before = work.built.config_before(TABLE, &part).filter(|_| keep_all).map(str::to_owned);
+        let kept = match before {
+            Some(config) => {
+                let inputs = inputs_of(work, &files, &statements, &cut_hours(&config));
+                work.keep(TABLE, &part, vec![slot_of_day(day)], inputs, &config)
+            }
+            None => false,
+        };
         if !kept {
             open.push((day, files));
         }
@@ -49,14 +57,16 @@ pub(super) async fn build(work: &mut Work<'_>) -> Result<(), JobError> {
         let terms = Terms::read(&work.with.config)?;
         let keys = keys_seen(work, &open.iter().map(|(day, _)| *day).collect::<Vec<_>>()).await?;
         let mut stale = Vec::new();
-        for (day, mut files) in open {
+        for (day, files) in open {
             let with = usage_day(work.with, &terms, &keys, day);
-            files.extend(events_of_cuts(work, &with.cuts));
-            let inputs = inputs_of(&files);
             let bounds = work.with.zone.bounds(day);
-            let relevant = terms.digest(&keys_of(work.with, &keys, day), bounds);
-            let config = format!("{relevant} {bounds} {} {}", with.is_before_start, with.has_rates);
-            if !work.built.keep(TABLE, &day.to_string(), inputs, &config) {
+            let none = BTreeSet::new();
+            let relevant = terms.digest(keys.get(&day).unwrap_or(&none), bounds);
+            let cuts: BTreeSet<String> = with.cuts.iter().map(|cut| part_of(&cut.source, cut.at.hour())).collect();
+            let cuts = cuts.into_iter().collect::<Vec<_>>().join(",");
+            let config = format!("{relevant} {bounds} {} {} {cuts}", with.is_before_start, with.has_rates);
+            let inputs = inputs_of(work, &files, &statements, &cut_hours(&config));
+            if !work.keep(TABLE, &day.to_string(), vec![slot_of_day(day)], inputs, &config) {
                 stale.push(Stale { day, inputs, config, with });
             }
         }
@@ -81,7 +91,7 @@ async fn make(work: &mut Work<'_>, stale: Vec<Stale>) -> Result<Vec<(String, Rep
             let rows = engine.make(TABLE, &part, &sql).await?;
             conserved(&rows, stale.day, expected.get(&stale.day))?;
             let count = rows.num_rows();
-            let replacement = this.replacement(TABLE, FileSlot::day(UtcDay(stale.day.0)), &[rows]).await?;
+            let replacement = this.replacement(TABLE, slot_of_day(stale.day), &[rows]).await?;
             Ok::<_, JobError>((stale, count, replacement))
         })
         .buffered(this.with.engine.partitions.get())
@@ -89,7 +99,8 @@ async fn make(work: &mut Work<'_>, stale: Vec<Stale>) -> Result<Vec<(String, Rep
         .await?;
     let mut replace = Vec::new();
     for (stale, rows, replacement) in made {
-        work.built.made(TABLE, &stale.day.to_string(), stale.inputs, &stale.config, rows);
+        let slots = vec![slot_of_day(stale.day)];
+        work.built.made(TABLE, &stale.day.to_string(), slots, stale.inputs, &stale.config, rows);
         replace.push((stale.day.to_string(), replacement));
     }
     Ok(replace)
@@ -127,45 +138,75 @@ fn gone(
     gone.into_iter()
 }
 
-fn inputs_of(files: &[String]) -> Digest {
+fn slot_of_day(day: BillingDay) -> FileSlot {
+    FileSlot::day(UtcDay(day.0))
+}
+
+/// The digest of a day's slots and statement; where slots are cut, also of the events of their hours and of how these are
+/// counted.
+fn inputs_of(
+    work: &Work<'_>,
+    files: &[String],
+    statements: &BTreeMap<String, Vec<String>>,
+    cut_hours: &BTreeSet<&str>,
+) -> Digest {
     let mut inputs = files.to_vec();
     inputs.push(text_digest(TABLE));
+    if !cut_hours.is_empty() {
+        let tables = [Table::OriginRequests, Table::EdgeRequests];
+        for file in tables.into_iter().flat_map(|table| work.tables[&table].files()) {
+            let Some((source, hour)) = file.slot.source.as_deref().zip(file.slot.utc_hour()) else { continue };
+            if cut_hours.contains(part_of(source, hour).as_str()) {
+                inputs.push(file.path.clone());
+                inputs.extend(statements.get(source).into_iter().flatten().cloned());
+            }
+        }
+    }
     digest_of(inputs)
 }
 
+/// The hours with cut slots, which a day's configuration ends with. They are kept there by name, so that the next build
+/// knows whose events matter without looking for the day's keys.
+fn cut_hours(config: &str) -> BTreeSet<&str> {
+    let hours = config.rsplit_once(' ').map_or("", |(_, hours)| hours);
+    hours.split(',').filter(|hour| !hour.is_empty()).collect()
+}
+
 /// Whether the whole configuration is what it was at the last build; what it is now is remembered.
-fn same_configuration(work: &mut Work<'_>) -> Result<bool, JobError> {
+fn same_configuration(work: &mut Work<'_>) -> bool {
     let parts = [Table::Customers, Table::ApiKeys, Table::Prices, Table::PriceMatches];
-    let digests = parts.map(|table| work.built.now(table, "all").map(|part| part.inputs.clone()).unwrap_or_default());
+    let digests =
+        parts.map(|table| work.built.now(table, "all").map_or_else(String::new, |part| part.inputs.to_string()));
     let with = work.with;
     let start = with.start.map(|day| day.to_string()).unwrap_or_default();
     let mut all = digests.to_vec();
     all.push(format!("start {start} zone {} rates {}", with.zone.name(), with.has_rates));
-    // A cut slot is counted again by the meters themselves.
-    all.extend(with.meters.iter().map(|meter| meter.definition().to_string()));
     let inputs = digest_of(all);
-    let same = work.built.keep(TABLE, "configuration", inputs, "");
+    let same = work.keep(TABLE, "configuration", Vec::new(), inputs, "");
     if !same {
-        work.built.made(TABLE, "configuration", inputs, "", 0);
+        work.built.made(TABLE, "configuration", Vec::new(), inputs, "", 0);
     }
-    Ok(same)
+    same
 }
 
-/// The keys that occur in the slots of the UTC days these billing days touch.
+/// The keys that occur on these billing days, and maybe on their neighbours.
 pub(super) async fn keys_seen(work: &Work<'_>, days: &[BillingDay]) -> Result<KeysSeen, JobError> {
     let mut seen = KeysSeen::new();
     for (from, to) in runs(days.iter().flat_map(|day| utc_days(work.with, *day))) {
         let sql = format!(
-            "SELECT DISTINCT day, source, key_ref FROM usage_slots \
-             WHERE key_ref IS NOT NULL AND day >= DATE '{from}' AND day <= DATE '{to}'"
+            "SELECT source, key_ref, min(slot_start), max(slot_start) FROM usage_slots \
+             WHERE key_ref IS NOT NULL AND day >= DATE '{from}' AND day <= DATE '{to}' GROUP BY day, source, key_ref"
         );
         let mut rows = work.engine().await?.query(&sql).await?;
         while let Some(batch) = rows.next().await? {
-            let (sources, keys) = (texts(&batch, 1)?, texts(&batch, 2)?);
-            let days = batch.column(0).as_primitive::<Date32Type>();
+            let (sources, keys) = (texts(&batch, 0)?, texts(&batch, 1)?);
+            let (first, last) = (instants(&batch, 2)?, instants(&batch, 3)?);
             for row in 0..batch.num_rows() {
-                let key = (sources[row].clone(), keys[row].clone());
-                seen.entry(UtcDay(days.value(row))).or_default().insert(key);
+                // A UTC day lies in two billing days at most, so the first and the last slot tell which.
+                for at in [first[row], last[row]] {
+                    let key = (sources[row].clone(), keys[row].clone());
+                    seen.entry(work.with.zone.day_of(at)).or_default().insert(key);
+                }
             }
         }
     }
@@ -190,15 +231,12 @@ fn utc_days(with: &Derivation, day: BillingDay) -> impl Iterator<Item = UtcDay> 
     (bounds.from.day().0..=last.day().0).map(UtcDay)
 }
 
-fn keys_of(with: &Derivation, seen: &KeysSeen, day: BillingDay) -> BTreeSet<KeyName> {
-    utc_days(with, day).filter_map(|day| seen.get(&day)).flatten().cloned().collect()
-}
-
 /// What the statement of a day depends on besides rows.
 pub(super) fn usage_day(with: &Derivation, terms: &Terms, seen: &KeysSeen, day: BillingDay) -> UsageDay {
     let bounds = with.zone.bounds(day);
-    let keys = keys_of(with, seen, day);
-    let cuts = terms.changes(&keys, bounds).filter(|(_, at)| slot_of(*at) != *at);
+    let none = BTreeSet::new();
+    let changes = terms.changes(seen.get(&day).unwrap_or(&none), bounds).into_iter();
+    let cuts = changes.filter(|(_, at)| slot_of(*at) != *at);
     let mut cuts: Vec<Cut> =
         cuts.map(|((source, key_ref), at)| Cut { source: source.clone(), key_ref: key_ref.clone(), at }).collect();
     cuts.sort();
@@ -213,21 +251,8 @@ pub(super) fn usage_day(with: &Derivation, terms: &Terms, seen: &KeysSeen, day: 
     }
 }
 
-/// The event files of the hours in which a slot is cut.
-fn events_of_cuts(work: &Work<'_>, cuts: &[Cut]) -> Vec<String> {
-    let hours: BTreeSet<(&str, UtcHour)> = cuts.iter().map(|cut| (cut.source.as_str(), cut.at.hour())).collect();
-    let files = [Table::OriginRequests, Table::EdgeRequests].into_iter().flat_map(|table| work.tables[&table].files());
-    files
-        .filter(|file| {
-            let unit = file.slot.source.as_deref().zip(file.slot.utc_hour());
-            unit.is_some_and(|unit| hours.contains(&unit))
-        })
-        .map(|file| file.path.clone())
-        .collect()
-}
-
 /// Events per source and meter.
-type EventCounts = BTreeMap<(String, String), i64>;
+type EventCounts = BTreeMap<(String, String), i128>;
 
 /// The events of the slots of each day.
 async fn slot_events(work: &Work<'_>, stale: &[Stale]) -> Result<BTreeMap<BillingDay, EventCounts>, JobError> {
@@ -240,14 +265,14 @@ async fn slot_events(work: &Work<'_>, stale: &[Stale]) -> Result<BTreeMap<Billin
         );
         let mut rows = work.engine().await?.query(&sql).await?;
         while let Some(batch) = rows.next().await? {
-            let starts = batch.column(0).as_primitive::<TimestampMicrosecondType>();
+            let starts = instants(&batch, 0)?;
             let (sources, meters) = (texts(&batch, 1)?, texts(&batch, 2)?);
-            let events = batch.column(3).as_primitive::<Int64Type>();
+            let events = integers(&batch, 3)?;
             for row in 0..batch.num_rows() {
-                let day = work.with.zone.day_of(Micros(starts.value(row)));
+                let day = work.with.zone.day_of(starts[row]);
                 if wanted.contains(&day) {
                     let unit = (sources[row].clone(), meters[row].clone());
-                    *counts.entry(day).or_default().entry(unit).or_default() += events.value(row);
+                    *counts.entry(day).or_default().entry(unit).or_default() += i128::from(events[row]);
                 }
             }
         }
@@ -257,12 +282,12 @@ async fn slot_events(work: &Work<'_>, stale: &[Stale]) -> Result<BTreeMap<Billin
 
 /// Every event of the day's slots is in the day's usage.
 fn conserved(rows: &RecordBatch, day: BillingDay, expected: Option<&EventCounts>) -> Result<(), JobError> {
-    let column = |name: &str| rows.schema().index_of(name).unwrap_or_default();
-    let (sources, meters) = (texts(rows, column("source"))?, texts(rows, column("meter"))?);
-    let events = rows.column(column("events")).as_primitive::<Int64Type>();
+    let column = |name: &str| rows.schema().index_of(name).map_err(arrow_fault(TABLE));
+    let (sources, meters) = (texts(rows, column("source")?)?, texts(rows, column("meter")?)?);
+    let events = integers(rows, column("events")?)?;
     let mut found = EventCounts::new();
     for row in 0..rows.num_rows() {
-        *found.entry((sources[row].clone(), meters[row].clone())).or_default() += events.value(row);
+        *found.entry((sources[row].clone(), meters[row].clone())).or_default() += i128::from(events[row]);
     }
     if Some(&found) == expected || (found.is_empty() && expected.is_none()) {
         return Ok(());
@@ -273,9 +298,19 @@ fn conserved(rows: &RecordBatch, day: BillingDay, expected: Option<&EventCounts>
 
 /// A text column, whatever its encoding; NULL is empty.
 fn texts(batch: &RecordBatch, column: usize) -> Result<Vec<String>, JobError> {
-    let column = cast(batch.column(column), &DataType::Utf8).map_err(super::arrow_fault(TABLE))?;
+    let column = cast(batch.column(column), &DataType::Utf8).map_err(arrow_fault(TABLE))?;
     let column = column.as_string::<i32>();
     Ok((0..column.len())
         .map(|row| if column.is_valid(row) { column.value(row).to_owned() } else { String::new() })
         .collect())
+}
+
+fn instants(batch: &RecordBatch, column: usize) -> Result<Vec<Micros>, JobError> {
+    Ok(integers(batch, column)?.into_iter().map(Micros).collect())
+}
+
+/// A column of whole numbers or of microseconds; no value is NULL.
+fn integers(batch: &RecordBatch, column: usize) -> Result<Vec<i64>, JobError> {
+    let column = cast(batch.column(column), &DataType::Int64).map_err(arrow_fault(TABLE))?;
+    Ok(column.as_primitive::<Int64Type>().values().to_vec())
 }
