@@ -4,6 +4,7 @@
 mod bad_input;
 mod crash;
 mod decode;
+mod derive;
 mod first_hour;
 mod invariants;
 mod lab;
