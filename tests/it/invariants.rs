@@ -323,7 +323,9 @@ fn no_secret_is_kept_or_told() {
     let cut: Vec<String> =
         whole.iter().flat_map(|line| (150..line.len()).step_by(7).map(|end| line[..end].to_owned())).collect();
     lab.origin("origin", lines(&whole));
-    lab.origin("cut", lines(&cut));
+    // Nothing beside it says that it is a key.
+    let bare = [format!("what is {}", Key::Acme.raw()), Key::Nobody.raw().to_owned()];
+    lab.origin("cut", lines(&[&cut[..], &bare].concat()));
     let hits: Vec<String> = [Key::Acme, Key::Beta, Key::Nobody, Key::None]
         .into_iter()
         .enumerate()
