@@ -4,17 +4,16 @@ use anyhow::Result;
 use arrow::array::AsArray;
 use arrow::datatypes::Int64Type;
 
-use crate::job::Job;
 use crate::job::convert::{ConvertReport, ConvertedSource};
+use crate::model::Engine;
 
-use super::open;
 use super::settings::Settings;
 use super::summary::Summary;
 
 /// What a person may want to know after a run; most important first.
 pub(crate) async fn after_run(
     settings: &Settings,
-    job: &Job,
+    engine: &Engine,
     converted: &ConvertReport,
     summary: &Summary,
     changed: bool,
@@ -27,7 +26,7 @@ pub(crate) async fn after_run(
         hints.push("no [[meter]] is configured, so events are kept but nothing is counted".to_owned());
     }
     if changed {
-        hints.extend(of_meters(job, settings).await?);
+        hints.extend(of_meters(engine, settings).await?);
     }
     if summary.has_held() {
         hints.push(
@@ -63,8 +62,8 @@ fn of_source(source: &ConvertedSource) -> Option<String> {
     None
 }
 
-async fn of_meters(job: &Job, settings: &Settings) -> Result<Vec<String>> {
-    let fates = open::engine(job).await?.query(include_str!("../../sql/report/fates.sql")).await?.collect().await?;
+async fn of_meters(engine: &Engine, settings: &Settings) -> Result<Vec<String>> {
+    let fates = engine.query(include_str!("../../sql/report/fates.sql")).await?.collect().await?;
     let mut hints = Vec::new();
     for batch in &fates {
         let text = |column: usize, row: usize| {

@@ -8,6 +8,7 @@ use crate::job::convert::{ConvertReport, convert as convert_objects};
 use crate::job::derive::{DeriveReport, derive};
 use crate::job::{Job, JobError};
 use crate::lake::{LakeError, Receipt};
+use crate::model::Engine;
 
 use super::grid::{Grid, count, size};
 use super::hints;
@@ -27,7 +28,8 @@ pub(crate) async fn run(settings: &Settings, job: &Job, json: bool, talk: &Talk)
         done => done?,
     };
     tell_failures(&converted, talk);
-    let summary = summary(settings, job, Detail::Run).await?;
+    let engine = open::engine(job).await?;
+    let summary = summary(settings, &engine, Detail::Run).await?;
     let changed = converted.sources.iter().any(|s| s.converted > 0) || built.receipts > 0 || derived.changed();
     if json {
         let mut all = summary.json()?;
@@ -40,7 +42,7 @@ pub(crate) async fn run(settings: &Settings, job: &Job, json: bool, talk: &Talk)
         print_text(&format!("\n{}", summary.text()?))?;
     }
     let rejects = rejects_over_limit(settings, &converted, talk);
-    for hint in hints::after_run(settings, job, &converted, &summary, changed).await? {
+    for hint in hints::after_run(settings, &engine, &converted, &summary, changed).await? {
         talk.say(format!("\nhint: {hint}"));
     }
     Ok(outcome(&converted, &summary, rejects))
@@ -78,7 +80,7 @@ pub(crate) async fn build(settings: &Settings, job: &Job, json: bool, talk: &Tal
 
 /// Says what the tables hold.
 pub(crate) async fn status(settings: &Settings, job: &Job, json: bool, talk: &Talk) -> Result<Outcome> {
-    let summary = summary(settings, job, Detail::Status).await?;
+    let summary = summary(settings, &open::engine(job).await?, Detail::Status).await?;
     let waiting = job.lake.receipts().await?.len();
     if json {
         let mut all = summary.json()?;
@@ -104,11 +106,11 @@ pub(crate) async fn derive_all(settings: &Settings, job: &Job, talk: &Talk) -> R
     Ok(derive(&job.lake, &open::derivation(settings, job)?, &talk.bar).await?)
 }
 
-async fn summary(settings: &Settings, job: &Job, detail: Detail) -> Result<Summary> {
+async fn summary(settings: &Settings, engine: &Engine, detail: Detail) -> Result<Summary> {
     let billing = settings.billing.as_ref();
     let has_customers = billing.is_some_and(|billing| !billing.customers.rows().is_empty());
     let has_rates = billing.is_some_and(|billing| billing.rates.is_some());
-    Summary::read(&open::engine(job).await?, has_customers, has_rates, detail).await
+    Summary::read(engine, has_customers, has_rates, detail).await
 }
 
 /// Where the build stopped at a staged file that is gone: forgets its receipt, so that the object counts as new.
