@@ -8,7 +8,7 @@ use crate::lake::{Ledger, ObjectRow, ObjectState, Receipt};
 
 use super::build::{ALL_DAYS, Change, UnionReport, apply, build_events, in_state};
 use super::convert::convert_object;
-use super::renew::Landing;
+use super::renew::{Landing, hours_spanned};
 use super::{Job, JobError, Progress};
 
 /// What an amendment did.
@@ -37,9 +37,12 @@ pub async fn rebuild(job: &Job, days: HalfOpen<UtcDay>, progress: &dyn Progress)
     let landing = Landing::list(job, &rows).await?;
     let found = rows.iter().map(|row| landing.find(job, row)).collect::<Result<Vec<_>, _>>()?;
     let ids: BTreeSet<Digest> = rows.iter().map(|row| row.object_id).collect();
-    let all_hours = ledger.object_hours(HalfOpen { from: ALL_DAYS.from.first_hour(), to: None }).await?;
-    let renewed =
-        all_hours.into_iter().filter(|row| ids.contains(&row.object_id)).map(|row| (row.source, row.hour)).collect();
+    let fed = match hours_spanned(&rows, &BTreeSet::new()) {
+        Some(hours) => ledger.object_hours(hours).await?,
+        None => Vec::new(),
+    };
+    let renewed = fed.into_iter().filter(|row| ids.contains(&row.object_id));
+    let renewed = renewed.map(|row| (row.source, row.hour)).collect();
     let mut receipts: Vec<Receipt> = Vec::new();
     progress.begin("convert", found.len() as u64);
     for (source, place, object) in found {

@@ -9,16 +9,14 @@ use futures::{StreamExt, TryStreamExt};
 
 use crate::base::{Digest, HalfOpen, UtcDay, UtcHour};
 use crate::lake::{
-    KnownObject, KnownObjects, LakeError, LakeTable, Ledger, LedgerChange, ObjectRow, ObjectState, Receipt, ReceiptId,
+    KnownObject, KnownObjects, LakeTable, Ledger, LedgerChange, ObjectRow, ObjectState, Receipt, ReceiptId,
     Replacement, StagedInput, Unit, UniteRules, United, unite,
 };
 use crate::schema::Table;
 
+use super::attempts::until_unopposed;
 use super::renew::renew;
 use super::{Job, JobError, Progress};
-
-/// How often a commit is computed anew because another build won.
-pub(crate) const ATTEMPTS_MAX: usize = 20;
 
 /// Every day there is.
 pub(crate) const ALL_DAYS: HalfOpen<UtcDay> = HalfOpen { from: UtcDay(i32::MIN / 64), to: None };
@@ -142,23 +140,9 @@ pub(crate) async fn in_state(
 /// Carries a change out: events first, then the ledger, then the receipts go.
 pub(crate) async fn apply(job: &Job, change: &Change, progress: &dyn Progress) -> Result<UnionReport, JobError> {
     let mut report = UnionReport { receipts: change.receipts.len() as u64, ..Default::default() };
-    for attempt in 1.. {
-        match unite_all(job, change, &mut report, progress).await {
-            Ok(()) => break,
-            Err(JobError::Lake(LakeError::Conflict { .. })) if attempt < ATTEMPTS_MAX => {}
-            Err(JobError::Lake(LakeError::Conflict { table })) => return Err(JobError::Busy { table }),
-            Err(error) => return Err(error),
-        }
-    }
+    until_unopposed(async || unite_all(job, change, &mut report, progress).await).await?;
     let ledger_change = LedgerChange { applied: change.receipts.clone(), withdrawn: change.withdrawn.clone() };
-    for attempt in 1.. {
-        match Ledger::open(&job.lake).await?.commit(&ledger_change, "build").await {
-            Ok(()) => break,
-            Err(LakeError::Conflict { .. }) if attempt < ATTEMPTS_MAX => {}
-            Err(LakeError::Conflict { table }) => return Err(JobError::Busy { table }),
-            Err(error) => return Err(error.into()),
-        }
-    }
+    until_unopposed(async || Ok(Ledger::open(&job.lake).await?.commit(&ledger_change, "build").await?)).await?;
     job.lake.delete_receipts(&change.receipts.iter().map(Receipt::id).collect::<Vec<_>>()).await?;
     Ok(report)
 }

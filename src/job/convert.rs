@@ -10,7 +10,7 @@ use tokio::sync::mpsc;
 use crate::base::Micros;
 use crate::decode::{Counts, DECODER_GENERATION, DecodePlan, Decoder};
 use crate::lake::{KnownObject, KnownObjects, Ledger, ObjectState, ObjectVersion, Receipt, ReceiptId, StageWriter};
-use crate::source::{LandingObject, Listing, Place, fetch, list};
+use crate::source::{LandingObject, Place, fetch, list};
 
 use super::{Job, JobError, Progress, Source};
 
@@ -134,20 +134,20 @@ pub async fn convert(job: &Job, prefixes: &[String], progress: &dyn Progress) ->
 /// version listed is known: a conversion that was killed or overtaken leaves such behind.
 fn find_new(
     source: &Source,
-    listing: Listing,
+    listing: Vec<LandingObject>,
     prefixes: &[String],
     known: &KnownObjects,
     waiting: &[Receipt],
     done: &mut ConvertedSource,
 ) -> (Vec<LandingObject>, Vec<ReceiptId>) {
-    done.found = listing.objects.len() as u64;
+    done.found = listing.len() as u64;
     let decode_id = source.plan.decode_id();
     let mut waiting_for: HashMap<&str, Vec<&Receipt>> = HashMap::new();
     for receipt in waiting.iter().filter(|receipt| receipt.object.source == source.name) {
         waiting_for.entry(&receipt.object.key).or_default().push(receipt);
     }
     let (mut new, mut overtaken) = (Vec::new(), Vec::new());
-    for object in listing.objects {
+    for object in listing {
         if !prefixes.is_empty() && !prefixes.iter().any(|prefix| object.key.starts_with(prefix.as_str())) {
             continue;
         }

@@ -1,4 +1,4 @@
-//! What can go wrong in a job, and what kind of trouble it is.
+//! What can go wrong in a job.
 
 use crate::base::UtcDay;
 use crate::decode::ObjectError;
@@ -78,33 +78,5 @@ pub enum JobError {
 impl From<MeterError> for JobError {
     fn from(error: MeterError) -> Self {
         Self::Model(error.into())
-    }
-}
-
-/// What a caller can do about an error.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum ErrorKind {
-    /// Run it again.
-    Retry,
-    /// The configuration or the request is at fault.
-    Settings,
-    /// The data is at fault.
-    Data,
-    /// Storage, or a fault of meterlake.
-    Other,
-}
-
-impl JobError {
-    /// What a caller can do about it.
-    pub fn kind(&self) -> ErrorKind {
-        match self {
-            Self::Busy { .. } => ErrorKind::Retry,
-            Self::Source(SourceError::Changed { .. }) => ErrorKind::Retry,
-            Self::UnknownSource(_) | Self::NothingToRetract(_) | Self::Location(_) => ErrorKind::Settings,
-            Self::Object { .. } | Self::Unreadable { .. } | Self::Conservation { .. } => ErrorKind::Data,
-            Self::Stopped { .. } | Self::Rows { .. } | Self::Source(_) | Self::Lake(_) | Self::Model(_) => {
-                ErrorKind::Other
-            }
-        }
     }
 }

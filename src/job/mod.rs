@@ -3,6 +3,7 @@
 //! configuration files nor a clock, and it prints nothing.
 
 pub mod amend;
+mod attempts;
 pub mod build;
 pub mod convert;
 pub mod derive;
@@ -16,7 +17,7 @@ use crate::decode::{DecodePlan, Limits};
 use crate::lake::Lake;
 use crate::source::Location;
 
-pub use error::{ErrorKind, JobError};
+pub use error::JobError;
 pub use progress::{Progress, Silent};
 
 /// A lake and what is configured to flow into it.

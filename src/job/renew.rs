@@ -77,9 +77,8 @@ async fn others_waiting(waiting: Vec<Receipt>, ledger: &Ledger, change: &Change)
 }
 
 /// The hours from the first to the last that may be concerned.
-fn hours_spanned(withdrawn: &[ObjectRow], renewed: &BTreeSet<(String, UtcHour)>) -> Option<HalfOpen<UtcHour>> {
-    let of_events =
-        withdrawn.iter().filter_map(|row| row.event_times).flat_map(|(low, high)| [low.hour(), high.hour()]);
+pub(crate) fn hours_spanned(rows: &[ObjectRow], renewed: &BTreeSet<(String, UtcHour)>) -> Option<HalfOpen<UtcHour>> {
+    let of_events = rows.iter().filter_map(|row| row.event_times).flat_map(|(low, high)| [low.hour(), high.hour()]);
     let all: Vec<UtcHour> = of_events.chain(renewed.iter().map(|(_, hour)| *hour)).collect();
     let (first, last) = (all.iter().min()?, all.iter().max()?);
     HalfOpen::new(*first, Some(last.next()))
@@ -103,17 +102,13 @@ async fn staged_inputs(
     let again = convert_again(job, &missing).await?;
     let mut inputs: BTreeMap<_, Vec<StagedInput>> = BTreeMap::new();
     for (row, there) in found {
-        let path = if there {
-            Some(job.lake.staged_path(&row.source, row.hour, row.object_id))
-        } else {
-            let receipt = again.get(&row.object_id);
-            receipt.and_then(|r| r.hours.iter().find(|h| h.hour == row.hour)).map(|hour| hour.path.clone())
-        };
-        // Converted again it may give nothing to this hour: then there is nothing to take.
-        let Some(path) = path else { continue };
-        let rows = match again.get(&row.object_id) {
-            Some(receipt) => receipt.hours.iter().find(|h| h.hour == row.hour).map_or(row.records, |h| h.rows),
-            None => row.records,
+        let made_again =
+            again.get(&row.object_id).and_then(|receipt| receipt.hours.iter().find(|h| h.hour == row.hour));
+        let (path, rows) = match made_again {
+            Some(made) => (made.path.clone(), made.rows),
+            None if there => (job.lake.staged_path(&row.source, row.hour, row.object_id), row.records),
+            // Converted again it gives nothing to this hour: then there is nothing to take.
+            None => continue,
         };
         let input = StagedInput { path, object: row.key.clone(), rows };
         inputs.entry((row.source.clone(), row.hour)).or_default().push(input);
@@ -156,7 +151,7 @@ impl Landing {
         for name in rows.iter().map(|row| row.object.source.as_str()).collect::<BTreeSet<_>>() {
             let source = job.source(name)?;
             if let Some(place) = source.location.open_existing()? {
-                let objects = list(&place).await?.objects.into_iter().map(|o| (o.key.clone(), o)).collect();
+                let objects = list(&place).await?.into_iter().map(|o| (o.key.clone(), o)).collect();
                 places.insert(name.to_owned(), (place, objects));
             }
         }

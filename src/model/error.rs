@@ -71,25 +71,3 @@ pub enum ModelError {
         row: String,
     },
 }
-
-/// What a caller can do about a [`ModelError`].
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum ModelErrorKind {
-    /// The query or the configuration is wrong.
-    Input,
-    /// The data does not fit the tables.
-    Data,
-    /// The lake cannot be read, or a limit was met.
-    Lake,
-}
-
-impl ModelError {
-    /// Whose turn it is.
-    pub fn kind(&self) -> ModelErrorKind {
-        match self {
-            Self::NotAQuery { .. } | Self::Query { .. } | Self::Meter(_) => ModelErrorKind::Input,
-            Self::TooLarge { .. } | Self::Shape { .. } | Self::Inexact { .. } => ModelErrorKind::Data,
-            Self::Open { .. } | Self::Lake(_) | Self::Make { .. } => ModelErrorKind::Lake,
-        }
-    }
-}

@@ -26,15 +26,6 @@ pub struct LandingObject {
     pub arrived_at: Micros,
 }
 
-/// The objects of a place, by key.
-#[derive(Clone, Default, Debug)]
-pub struct Listing {
-    /// All landing objects, sorted by key.
-    pub objects: Vec<LandingObject>,
-    /// Objects passed over because of their name.
-    pub ignored: u64,
-}
-
 /// Landing objects that could not be listed or read.
 #[derive(Debug, thiserror::Error)]
 pub enum SourceError {
@@ -64,25 +55,24 @@ pub enum SourceError {
     },
 }
 
-/// Lists every landing object of a place.
-pub async fn list(place: &Place) -> Result<Listing, SourceError> {
+/// Every landing object of a place, sorted by key.
+pub async fn list(place: &Place) -> Result<Vec<LandingObject>, SourceError> {
     let failed = |source| SourceError::List { place: place.url.to_string(), source };
-    let mut listing = Listing::default();
+    let mut objects = Vec::new();
     let mut found = place.store.list(None);
     while let Some(meta) = found.try_next().await.map_err(failed)? {
         if is_hidden(&meta.location) {
-            listing.ignored += 1;
             continue;
         }
-        listing.objects.push(LandingObject {
+        objects.push(LandingObject {
             key: meta.location.to_string(),
             etag: version_of(&meta),
             bytes: meta.size,
             arrived_at: arrival_of(&meta),
         });
     }
-    listing.objects.sort_unstable_by(|a, b| a.key.cmp(&b.key));
-    Ok(listing)
+    objects.sort_unstable_by(|a, b| a.key.cmp(&b.key));
+    Ok(objects)
 }
 
 /// An object being read.

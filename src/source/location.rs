@@ -60,13 +60,6 @@ impl Location {
         let Self::Folder(folder) = self;
         if folder.is_dir() { open_folder(folder).map(Some) } else { Ok(None) }
     }
-
-    /// Opens the place, making the folder where it is not there.
-    pub fn open_or_create(&self) -> Result<Place, LocationError> {
-        let Self::Folder(folder) = self;
-        std::fs::create_dir_all(folder).map_err(|source| failed(folder, source))?;
-        open_folder(folder)
-    }
 }
 
 impl fmt::Display for Location {

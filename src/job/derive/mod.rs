@@ -21,11 +21,11 @@ use tokio::sync::OnceCell;
 
 use crate::base::{Digest, Digester, UtcDay};
 use crate::billing::{BillingDay, BillingZone, ConfigTables};
-use crate::lake::{FileSlot, Lake, LakeError, LakeTable, Replacement};
+use crate::lake::{FileSlot, Lake, LakeTable, Replacement};
 use crate::model::{Engine, EngineOptions, Meter, coverage_sql, slots_sql, sql_text, usage_sql};
 use crate::schema::Table;
 
-use super::build::ATTEMPTS_MAX;
+use super::attempts::until_unopposed;
 use super::{JobError, Progress};
 
 use built::Built;
@@ -74,16 +74,9 @@ impl DeriveReport {
 
 /// Brings every derived table up to date.
 pub async fn derive(lake: &Lake, with: &Derivation, progress: &dyn Progress) -> Result<DeriveReport, JobError> {
-    let mut busy = Table::Built.name();
     let mut report = DeriveReport::default();
-    for _ in 0..ATTEMPTS_MAX {
-        match attempt(lake, with, &mut report, progress).await {
-            Err(JobError::Lake(LakeError::Conflict { table })) => busy = table,
-            Err(error) => return Err(error),
-            Ok(()) => return Ok(report),
-        }
-    }
-    Err(JobError::Busy { table: busy })
+    until_unopposed(async || attempt(lake, with, &mut report, progress).await).await?;
+    Ok(report)
 }
 
 /// The text of a derived table as it is run for a day; charges: for its month up to the day. `None`: no derived table.
