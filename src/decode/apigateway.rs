@@ -10,6 +10,7 @@ use std::sync::Arc;
 use super::columns::{Origin, OriginColumns};
 use super::error::Reject;
 use super::json::{JsonError, Scalar, Scanner, Text};
+use super::lockstep::Lockstep;
 use super::privacy::{KeyHasher, push_client_ip};
 use super::template::{Member, Piece, Shape, TemplatePlan};
 use super::text::{clf_time, epoch_millis, epoch_seconds, integer, push_clean};
@@ -26,10 +27,28 @@ pub(super) struct OriginPlan {
     pub(super) client_ip: ClientIp,
 }
 
+impl OriginPlan {
+    /// The formats that can be read in lockstep.
+    fn lockstep(&self) -> impl Iterator<Item = (&Fmt, &Lockstep)> {
+        self.formats.iter().filter_map(|format| Some((format, format.lockstep.as_ref()?)))
+    }
+
+    /// The length of the record that `text` begins with, where it follows a format.
+    pub(super) fn record_length(&self, text: &[u8]) -> Option<usize> {
+        self.lockstep().find_map(|(_, lockstep)| lockstep.read(text, |_, _, _| ()))
+    }
+
+    /// Appends the record that `text` begins with, its quotes escaped, where it follows a format. Gives its length there.
+    pub(super) fn unescape(&self, text: &[u8], out: &mut Vec<u8>) -> Option<usize> {
+        self.lockstep().find_map(|(_, lockstep)| lockstep.unescape(text, out))
+    }
+}
+
 /// One format with the places of the variables it has.
 pub(super) struct Fmt {
     pub(super) template: TemplatePlan,
     pub(super) slots: Slots,
+    pub(super) lockstep: Option<Lockstep>,
 }
 
 impl Fmt {
@@ -160,6 +179,10 @@ impl From<JsonError> for Misfit {
 }
 
 impl OriginReader {
+    pub(super) fn plan(&self) -> &Arc<OriginPlan> {
+        &self.plan
+    }
+
     pub(super) fn new(plan: &Arc<OriginPlan>, of: &Origin<'_>) -> Self {
         Self {
             plan: plan.clone(),
@@ -187,6 +210,11 @@ impl OriginReader {
             return Err(Reject::new("not_json", "a record begins with something other than `{`"));
         }
         let plan = self.plan.clone();
+        for (format, lockstep) in plan.lockstep() {
+            if self.record.follow(record, lockstep, format.template.variables.len()) {
+                return self.append(record, format, &plan, position, fingerprint, hasher);
+            }
+        }
         let mut refused = None;
         for format in &plan.formats {
             match self.record.read(record, &format.template) {
@@ -208,7 +236,7 @@ impl OriginReader {
         fingerprint: i64,
         hasher: &mut KeyHasher,
     ) -> Result<Micros, Reject> {
-        let Fmt { template, slots } = format;
+        let Fmt { template, slots, .. } = format;
         let values = &self.record;
         let get = |slot: Option<usize>| values.get(record, slot?);
         let first = |slots: &[Option<usize>]| slots.iter().find_map(|&slot| get(slot));
@@ -245,11 +273,11 @@ impl OriginReader {
         c.caller_request_id.clean(caller_id);
         c.fingerprint.append_value(fingerprint);
         let key = get(slots.key);
-        let key_ref = key.filter(|_| slots.key_is_secret).map(|key| hasher.key_ref(key));
-        c.key_ref.clean(key_ref.as_ref().map(|key_ref| key_ref.as_bytes()).or(key));
+        let hashed = key.filter(|_| slots.key_is_secret).map(|key| hasher.hashed(key));
+        c.key_ref.clean(hashed.as_ref().map(|hashed| hashed.key_ref.as_bytes().as_slice()).or(key));
         c.key_state.text(if key.is_some() { "present" } else { "absent" });
         // A secret key may stand nowhere else in the row.
-        let secret = key.zip(key_ref.as_ref().map(|key_ref| key_ref.as_bytes()));
+        let secret = hashed.as_ref().map(|hashed| &hashed.scrub);
         let private = |value: Option<&[u8]>, column: &mut super::columns::Text| match value {
             Some(value) => column.private_bytes(value, secret),
             None => column.null(),
@@ -342,6 +370,14 @@ fn push_quoted(text: &[u8], out: &mut String) {
 }
 
 impl Values {
+    /// Reads a record that follows the format to the letter; false where it does not.
+    fn follow(&mut self, record: &[u8], lockstep: &Lockstep, variables: usize) -> bool {
+        self.cells.clear();
+        self.cells.resize(variables, Cell::Null);
+        let cells = &mut self.cells;
+        lockstep.read(record, |slot, from, to| cells[slot] = Cell::Record(from, to)) == Some(record.len())
+    }
+
     fn read(&mut self, record: &[u8], template: &TemplatePlan) -> Result<(), Misfit> {
         self.cells.clear();
         self.cells.resize(template.variables.len(), Cell::Null);

@@ -277,16 +277,16 @@ impl EdgeReader {
 
         let found = self.find_key(record, checked, plan);
         let secret = !matches!(plan.key, EdgeKey::LogData { plain: true, .. });
-        let key_ref = (found == Found::Present && secret).then(|| hasher.key_ref(&self.key));
+        let hashed = (found == Found::Present && secret).then(|| hasher.hashed(&self.key));
         // A secret key that was found may stand nowhere else in the row.
-        let key = key_ref.as_ref().map(|key_ref| (self.key.as_slice(), key_ref.as_bytes()));
+        let key = hashed.as_ref().map(|hashed| &hashed.scrub);
 
         let c = &mut self.columns;
         c.event_time.append_value(checked.at.0);
         c.request_id.decoded(Some(checked.request_id));
         c.fingerprint.append_value(fingerprint);
-        match (&key_ref, found) {
-            (Some(key_ref), _) => c.key_ref.clean(Some(key_ref.as_bytes())),
+        match (&hashed, found) {
+            (Some(hashed), _) => c.key_ref.clean(Some(hashed.key_ref.as_bytes())),
             (None, Found::Present) => c.key_ref.clean(Some(&self.key)),
             _ => c.key_ref.null(),
         }

@@ -8,7 +8,7 @@ use arrow::array::{
     StringViewBuilder, TimestampMicrosecondBuilder,
 };
 
-use super::redact::scrubbed;
+use super::redact::Scrub;
 use super::text::{is_control, percent_decode, push_clean};
 use crate::schema::Table;
 
@@ -54,8 +54,8 @@ impl Text {
         self.private(raw, None);
     }
 
-    /// The same with a key, should it stand in the field, replaced by its reference: `(key, reference)`.
-    pub(super) fn private(&mut self, raw: Option<&[u8]>, key: Option<(&[u8], &[u8])>) {
+    /// The same with a key, should it stand in the field, replaced by its reference.
+    pub(super) fn private(&mut self, raw: Option<&[u8]>, key: Option<&Scrub>) {
         let Some(raw) = raw else { return self.null() };
         if memchr::memchr(b'%', raw).is_none() {
             return self.private_bytes(raw, key);
@@ -68,8 +68,8 @@ impl Text {
     }
 
     /// The same for bytes that are decoded already.
-    pub(super) fn private_bytes(&mut self, bytes: &[u8], key: Option<(&[u8], &[u8])>) {
-        let scrubbed = key.and_then(|(key, reference)| scrubbed(bytes, key, reference));
+    pub(super) fn private_bytes(&mut self, bytes: &[u8], key: Option<&Scrub>) {
+        let scrubbed = key.and_then(|key| key.scrubbed(bytes));
         self.clean(Some(scrubbed.as_deref().unwrap_or(bytes)));
     }
 }

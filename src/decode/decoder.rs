@@ -18,13 +18,15 @@ use super::lines::{Line, Lines};
 use super::plan::{DecodePlan, Plan, Reading};
 use super::privacy::KeyHasher;
 use super::rejects::Rejects;
-use super::values::{Value, Values};
+use super::values::{Taker, Value, Values};
 use crate::base::{Micros, UtcHour};
 
 /// A batch is also handed over when its records came to so many bytes, so that long ones do not pile up.
 const BATCH_BYTES: usize = 64 << 20;
 /// An envelope may be as long as so many of the longest records.
 const ENVELOPE_RECORDS: usize = 16;
+/// Where the log events of an envelope begin, if it is to be recognised at once.
+const ENVELOPE_HEAD_BYTES: usize = 1024;
 /// More rejects than this in one object, and it is the settings that are wrong.
 const REJECTS_MAX: u64 = 1 << 17;
 
@@ -41,9 +43,10 @@ pub struct Counts {
     pub control: u64,
 }
 
-/// Reads one object. Push its bytes in any chunks, take batches after each push, call [`Decoder::finish`], take the
-/// rest. The rows do not depend on the chunks. Memory is bounded as long as batches are taken: while some wait, pushed
-/// bytes are only kept. After an error nothing more comes, and what came before must be dropped.
+/// Reads one object. Push its bytes in any chunks, take batches after each push; call [`Decoder::end`], take batches;
+/// call [`Decoder::finish`], take the rest. The rows do not depend on the chunks. Memory is bounded as long as batches
+/// are taken: while some wait, pushed bytes are only kept. After an error nothing more comes, and what came before must
+/// be dropped.
 pub struct Decoder {
     gunzip: Gunzip,
     framing: Framing,
@@ -140,7 +143,12 @@ impl Decoder {
         self.read(false)
     }
 
-    /// Says that the object is complete: a cut-off gzip member and whatever else was left open shows here.
+    /// Says that no more bytes come. Most of a compressed object is only read now, batch by batch as they are taken.
+    pub fn end(&mut self) {
+        self.gunzip.end();
+    }
+
+    /// Reads what is left: a cut-off gzip member and whatever else was left open shows here.
     pub fn finish(&mut self) -> Result<(), ObjectError> {
         if self.finished {
             return self.failed.clone().map_or(Ok(()), Err);
@@ -151,7 +159,7 @@ impl Decoder {
         let sink = &mut self.sink;
         let ended = match &mut self.framing {
             Framing::Lines(lines) => lines.finish(&mut |line| sink.line(line)),
-            Framing::Values(values) => values.finish(&mut |value| sink.value(value)),
+            Framing::Values(values) => values.finish(sink),
         };
         self.fail_with(ended.and_then(|()| self.sink.mismatch().map_or(Ok(()), Err)))?;
         self.sink.flush_events();
@@ -193,7 +201,7 @@ impl Decoder {
             let Some(plain) = gunzip.plain()? else { break };
             match framing {
                 Framing::Lines(lines) => lines.push(plain, &mut |line| sink.line(line))?,
-                Framing::Values(values) => values.push(plain, &mut |value| sink.value(value))?,
+                Framing::Values(values) => values.push(plain, sink)?,
             }
         }
         Ok(())
@@ -209,12 +217,30 @@ impl Decoder {
     }
 }
 
-impl Sink {
-    fn line(&mut self, line: Line<'_>) -> Result<(), ObjectError> {
-        match line {
-            Line::Whole(record) => self.record(record),
-            Line::TooLong(start) => self.reject(start, Reject::new("too_long", self.too_long())),
+impl Taker for Sink {
+    /// A record that follows its format to the letter, or an envelope without a line end.
+    fn at_once(&mut self, rest: &[u8]) -> Result<Option<usize>, ObjectError> {
+        let Reader::Origin(reader) = &self.reader else { return Ok(None) };
+        let plan = reader.plan().clone();
+        if let Some(length) = plan.record_length(rest) {
+            self.record(&rest[..length])?;
+            return Ok(Some(length));
         }
+        let head = &rest[..rest.len().min(ENVELOPE_HEAD_BYTES)];
+        if !envelope::may_be_envelope(&self.envelope_sign, head) {
+            return Ok(None);
+        }
+        let mut envelope = std::mem::take(&mut self.envelope);
+        let found = envelope.read_first(rest, |text, out| plan.unescape(text, out));
+        let limit = self.plan.limits.record_bytes_max.saturating_mul(ENVELOPE_RECORDS);
+        // The JSON reader takes line ends in strings, where a cut-off document is to be noticed.
+        let found = found.filter(|(_, length)| *length <= limit && memchr::memchr(b'\n', &rest[..*length]).is_none());
+        let taken = match found {
+            Some((kind, length)) => self.events_of(&rest[..length], &envelope, kind).map(|()| Some(length)),
+            None => Ok(None),
+        };
+        self.envelope = envelope;
+        taken
     }
 
     /// A JSON object: an envelope of records, or a record.
@@ -225,7 +251,7 @@ impl Sink {
             }
             Value::Whole(document) if envelope::may_be_envelope(&self.envelope_sign, document) => {
                 let mut envelope = std::mem::take(&mut self.envelope);
-                let read = envelope.read(document);
+                let read = envelope.read(document, |_, _| None);
                 let done = match read {
                     Ok(Some(kind)) => self.events_of(document, &envelope, kind),
                     Ok(None) => self.record(document),
@@ -240,7 +266,17 @@ impl Sink {
             Value::Whole(document) => self.record(document),
         }
     }
+}
 
+impl Sink {
+    fn line(&mut self, line: Line<'_>) -> Result<(), ObjectError> {
+        match line {
+            Line::Whole(record) => self.record(record),
+            Line::TooLong(start) => self.reject(start, Reject::new("too_long", self.too_long())),
+        }
+    }
+
+    /// Takes what an envelope holds.
     fn events_of(&mut self, document: &[u8], envelope: &Envelope, kind: Kind) -> Result<(), ObjectError> {
         if kind == Kind::Control {
             let messages = envelope.messages.len().max(1) as u64;
@@ -255,21 +291,19 @@ impl Sink {
             );
         }
         for message in &envelope.messages {
-            let Some(Message { start, end, escaped }) = *message else {
-                self.reject(b"", Reject::new("no_message", "a log event without message"))?;
-                continue;
-            };
-            let raw = &document[start..end];
-            if !escaped {
-                self.record(raw)?;
-                continue;
+            match *message {
+                None => self.reject(b"", Reject::new("no_message", "a log event without message"))?,
+                Some(Message::Plain(start, end)) => self.record(&document[start..end])?,
+                Some(Message::Unescaped(start, end)) => self.record(&envelope.unescaped[start..end])?,
+                Some(Message::Escaped(start, end)) => {
+                    let mut message = std::mem::take(&mut self.message);
+                    message.clear();
+                    Text { at: start, raw: &document[start..end], escaped: true }.unescape(&mut message);
+                    let done = self.record(&message);
+                    self.message = message;
+                    done?;
+                }
             }
-            let mut message = std::mem::take(&mut self.message);
-            message.clear();
-            Text { at: start, raw, escaped }.unescape(&mut message);
-            let done = self.record(&message);
-            self.message = message;
-            done?;
         }
         Ok(())
     }

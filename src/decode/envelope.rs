@@ -20,16 +20,21 @@ pub(super) enum Kind {
 /// A document, read.
 #[derive(Default, Debug)]
 pub(super) struct Envelope {
-    /// Where the message of each log event stands and whether it has escapes; none for an event without message.
+    /// The message of each log event; none for an event without message.
     pub(super) messages: Vec<Option<Message>>,
+    /// Messages that are unescaped already.
+    pub(super) unescaped: Vec<u8>,
 }
 
-/// A message within its document.
+/// Where a message stands.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) struct Message {
-    pub(super) start: usize,
-    pub(super) end: usize,
-    pub(super) escaped: bool,
+pub(super) enum Message {
+    /// In the document, as it is.
+    Plain(usize, usize),
+    /// In the document, with escapes.
+    Escaped(usize, usize),
+    /// In [`Envelope::unescaped`].
+    Unescaped(usize, usize),
 }
 
 /// Finds out whether a document may be an envelope.
@@ -43,12 +48,39 @@ pub(super) fn sign() -> memchr::memmem::Finder<'static> {
 }
 
 impl Envelope {
-    /// Reads a document; `None` where it is no envelope.
-    pub(super) fn read(&mut self, document: &[u8]) -> Result<Option<Kind>, JsonError> {
-        self.messages.clear();
-        let (mut kind, mut has_events) = (None, false);
-        let messages = &mut self.messages;
+    /// Reads a document; `None` where it is no envelope. `unescape` may append the record that a message begins with and
+    /// give its length, escapes included.
+    pub(super) fn read(
+        &mut self,
+        document: &[u8],
+        unescape: impl FnMut(&[u8], &mut Vec<u8>) -> Option<usize>,
+    ) -> Result<Option<Kind>, JsonError> {
         let mut scanner = Scanner::new(document);
+        let kind = self.read_next(&mut scanner, unescape)?;
+        scanner.end()?;
+        Ok(kind)
+    }
+
+    /// Reads the envelope that `text` begins with; `None` where there is none, or not all of one. Also gives its length.
+    pub(super) fn read_first(
+        &mut self,
+        text: &[u8],
+        unescape: impl FnMut(&[u8], &mut Vec<u8>) -> Option<usize>,
+    ) -> Option<(Kind, usize)> {
+        let mut scanner = Scanner::new(text);
+        let kind = self.read_next(&mut scanner, unescape).ok()??;
+        Some((kind, scanner.at()))
+    }
+
+    fn read_next(
+        &mut self,
+        scanner: &mut Scanner<'_>,
+        mut unescape: impl FnMut(&[u8], &mut Vec<u8>) -> Option<usize>,
+    ) -> Result<Option<Kind>, JsonError> {
+        self.messages.clear();
+        self.unescaped.clear();
+        let (mut kind, mut has_events) = (None, false);
+        let Self { messages, unescaped } = self;
         scanner.object(|scanner, key| {
             if key.is(b"messageType") {
                 let found = match scanner.scalar()? {
@@ -65,26 +97,41 @@ impl Envelope {
                     return scanner.error("logEvents stands twice");
                 }
                 scanner.array(|scanner| {
-                    messages.push(event(scanner)?);
+                    messages.push(event(scanner, |text| {
+                        let start = unescaped.len();
+                        unescape(text, unescaped).map(|length| (length, Message::Unescaped(start, unescaped.len())))
+                    })?);
                     Ok(())
                 })
             } else {
                 scanner.skip()
             }
         })?;
-        scanner.end()?;
         Ok(kind.filter(|_| has_events))
     }
 }
 
-fn event(scanner: &mut Scanner<'_>) -> Result<Option<Message>, JsonError> {
+fn event(
+    scanner: &mut Scanner<'_>,
+    mut unescape: impl FnMut(&[u8]) -> Option<(usize, Message)>,
+) -> Result<Option<Message>, JsonError> {
     let mut message = None;
     scanner.object(|scanner, key| {
         if !key.is(b"message") {
             return scanner.skip();
         }
-        let Scalar::Text(text) = scanner.scalar()? else { return Ok(()) };
-        let found = Message { start: text.at, end: text.at + text.raw.len(), escaped: text.escaped };
+        let known = match scanner.peek() {
+            Some(b'"') => unescape(&scanner.rest()[1..]).filter(|(length, _)| scanner.close_text(*length)),
+            _ => None,
+        };
+        let found = match known {
+            Some((_, message)) => message,
+            None => match scanner.scalar()? {
+                Scalar::Text(text) if text.escaped => Message::Escaped(text.at, text.at + text.raw.len()),
+                Scalar::Text(text) => Message::Plain(text.at, text.at + text.raw.len()),
+                _ => return Ok(()),
+            },
+        };
         if message.replace(found).is_some() { scanner.error("message stands twice") } else { Ok(()) }
     })?;
     Ok(message)
@@ -96,9 +143,12 @@ mod tests {
 
     fn read(document: &str) -> Result<Option<(Kind, Vec<String>)>, JsonError> {
         let mut envelope = Envelope::default();
-        let kind = envelope.read(document.as_bytes())?;
-        let texts = envelope.messages.iter();
-        let texts = texts.map(|at| at.map_or("-".to_owned(), |at| document[at.start..at.end].to_owned()));
+        let kind = envelope.read(document.as_bytes(), |_, _| None)?;
+        let texts = envelope.messages.iter().map(|message| match message {
+            Some(Message::Plain(start, end) | Message::Escaped(start, end)) => document[*start..*end].to_owned(),
+            Some(Message::Unescaped(..)) => panic!("nothing was unescaped"),
+            None => "-".to_owned(),
+        });
         Ok(kind.map(|kind| (kind, texts.collect())))
     }
 

@@ -104,6 +104,26 @@ impl<'a> Scanner<'a> {
         self.bytes
     }
 
+    /// What has not been read.
+    pub(super) fn rest(&self) -> &'a [u8] {
+        &self.bytes[self.at..]
+    }
+
+    /// Where that begins.
+    pub(super) fn at(&self) -> usize {
+        self.at
+    }
+
+    /// Passes over a string whose bytes up to its closing quote were read from [`Self::rest`], `length` of them; false
+    /// where no closing quote follows.
+    pub(super) fn close_text(&mut self, length: usize) -> bool {
+        let closed = self.bytes.get(self.at + 1 + length) == Some(&b'"');
+        if closed {
+            self.at += length + 2;
+        }
+        closed
+    }
+
     pub(super) fn error<T>(&self, what: &'static str) -> Result<T, JsonError> {
         Err(JsonError { at: self.at, what })
     }

@@ -18,6 +18,7 @@ mod gunzip;
 mod json;
 mod key;
 mod lines;
+mod lockstep;
 mod mask;
 mod plan;
 mod privacy;

@@ -8,6 +8,7 @@ use super::cloudfront::{EdgeKey, EdgePlan};
 use super::error::SpecError;
 use super::fields::{Field, Layout};
 use super::fingerprint::Fingerprints;
+use super::lockstep::Lockstep;
 use super::mask::Masker;
 use super::privacy::secret_check_value;
 use super::template::TemplatePlan;
@@ -215,7 +216,8 @@ fn origin(spec: &SourceSpec, templates: &[Template], client_ip: ClientIp) -> Res
             (_, Some(slot)) => key_names.push(template.variables[slot].key.to_ascii_lowercase().into_bytes()),
             _ => {}
         }
-        formats.push(Fmt { template, slots });
+        let lockstep = Lockstep::new(text, |name| template.slot(name));
+        formats.push(Fmt { template, slots, lockstep });
     }
     let unforgeable = formats.iter().all(Fmt::id_is_unforgeable);
     if !unforgeable {
@@ -229,6 +231,12 @@ fn origin(spec: &SourceSpec, templates: &[Template], client_ip: ClientIp) -> Res
     // Stable: of formats with as many keys, the latest comes first.
     formats.reverse();
     formats.sort_by_key(|format| std::cmp::Reverse(format.template.keys));
+    // A record with the keys of a smaller format cannot have all of a larger one; of equals the first must be asked first.
+    for at in 1..formats.len() {
+        if formats[at].template.keys == formats[at - 1].template.keys {
+            formats[at].lockstep = None;
+        }
+    }
     let canonical = templates.iter().map(|template| format!("{:?} {}", template.from, template.text)).collect();
     let reading = Reading::Origin(Arc::new(OriginPlan { formats, constants: spec.set.clone(), client_ip }));
     Ok(Checked { reading, unforgeable, hashes, key_names, warnings, canonical })

@@ -3,10 +3,12 @@
 
 use std::collections::HashMap;
 use std::net::{Ipv4Addr, Ipv6Addr};
+use std::sync::Arc;
 
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use sha2::Sha256;
 
+use super::redact::Scrub;
 use super::{ClientIp, KeySecret};
 
 /// Keys remembered per object; a caller who makes up more only makes us hash again.
@@ -33,7 +35,7 @@ impl KeyRef {
         Self(digits)
     }
 
-    pub(super) fn as_bytes(&self) -> &[u8] {
+    pub(super) fn as_bytes(&self) -> &[u8; 32] {
         &self.0
     }
 }
@@ -55,7 +57,14 @@ pub fn secret_check_value(secret: &KeySecret) -> String {
 /// Hashes secret keys, remembering the frequent ones.
 pub(super) struct KeyHasher {
     mac: Hmac<Sha256>,
-    known: HashMap<Vec<u8>, KeyRef>,
+    known: HashMap<Vec<u8>, Arc<HashedKey>>,
+}
+
+/// A secret key that was met.
+pub(super) struct HashedKey {
+    pub(super) key_ref: KeyRef,
+    /// Takes the key out of other fields.
+    pub(super) scrub: Scrub,
 }
 
 impl KeyHasher {
@@ -65,15 +74,20 @@ impl KeyHasher {
     }
 
     pub(super) fn key_ref(&mut self, key: &[u8]) -> KeyRef {
+        self.hashed(key).key_ref
+    }
+
+    pub(super) fn hashed(&mut self, key: &[u8]) -> Arc<HashedKey> {
         if let Some(found) = self.known.get(key) {
-            return *found;
+            return found.clone();
         }
-        let made = self.uncached(key);
+        let key_ref = self.uncached(key);
+        let made = Arc::new(HashedKey { key_ref, scrub: Scrub::new(key, key_ref.as_bytes()) });
         if key.len() <= CACHED_KEY_BYTES_MAX {
             if self.known.len() >= CACHE_KEYS_MAX {
                 self.known.clear();
             }
-            self.known.insert(key.to_vec(), made);
+            self.known.insert(key.to_vec(), made.clone());
         }
         made
     }

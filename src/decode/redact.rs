@@ -44,25 +44,37 @@ fn is_named(name: &[u8], names: &[Vec<u8>], scratch: &mut Vec<u8>) -> bool {
     false
 }
 
-/// `text` with `key` replaced, where it stands in it and is long enough to be no accident.
-pub(super) fn scrubbed(text: &[u8], key: &[u8], replacement: &[u8]) -> Option<Vec<u8>> {
-    if key.len() < SCRUB_KEY_BYTES_MIN {
-        return None;
+/// Replaces one key in other fields.
+pub(super) struct Scrub {
+    /// None for a key so short that it may stand anywhere by accident.
+    finder: Option<memchr::memmem::Finder<'static>>,
+    replacement: Vec<u8>,
+}
+
+impl Scrub {
+    pub(super) fn new(key: &[u8], replacement: &[u8]) -> Self {
+        let long = key.len() >= SCRUB_KEY_BYTES_MIN;
+        let finder = long.then(|| memchr::memmem::Finder::new(key).into_owned());
+        Self { finder, replacement: replacement.to_vec() }
     }
-    let finder = memchr::memmem::Finder::new(key);
-    let mut at = finder.find(text)?;
-    let (mut out, mut rest) = (Vec::with_capacity(text.len()), text);
-    loop {
-        out.extend_from_slice(&rest[..at]);
-        out.extend_from_slice(replacement);
-        rest = &rest[at + key.len()..];
-        match finder.find(rest) {
-            Some(next) => at = next,
-            None => break,
+
+    /// `text` with the key replaced, where it stands in it.
+    pub(super) fn scrubbed(&self, text: &[u8]) -> Option<Vec<u8>> {
+        let finder = self.finder.as_ref().filter(|finder| finder.needle().len() <= text.len())?;
+        let mut at = finder.find(text)?;
+        let (mut out, mut rest) = (Vec::with_capacity(text.len()), text);
+        loop {
+            out.extend_from_slice(&rest[..at]);
+            out.extend_from_slice(&self.replacement);
+            rest = &rest[at + finder.needle().len()..];
+            match finder.find(rest) {
+                Some(next) => at = next,
+                None => break,
+            }
         }
+        out.extend_from_slice(rest);
+        Some(out)
     }
-    out.extend_from_slice(rest);
-    Some(out)
 }
 
 #[cfg(test)]
@@ -88,8 +100,9 @@ mod tests {
     #[test]
     fn a_long_key_is_found_anywhere() {
         let key = b"TESTKEY0TESTKEY1";
-        assert_eq!(scrubbed(b"/a/TESTKEY0TESTKEY1/TESTKEY0TESTKEY1", key, b"#").unwrap(), b"/a/#/#");
-        assert_eq!(scrubbed(b"/a", key, b"#"), None);
-        assert_eq!(scrubbed(b"K1/K1", b"K1", b"#"), None);
+        let scrub = Scrub::new(key, b"#");
+        assert_eq!(scrub.scrubbed(b"/a/TESTKEY0TESTKEY1/TESTKEY0TESTKEY1").unwrap(), b"/a/#/#");
+        assert_eq!(scrub.scrubbed(b"/a"), None);
+        assert_eq!(Scrub::new(b"K1", b"#").scrubbed(b"K1/K1"), None);
     }
 }

@@ -18,6 +18,14 @@ pub(super) enum Value<'a> {
     Broken { start: &'a [u8], bytes: u64, reason: &'static str, detail: &'static str },
 }
 
+/// Who takes what stands in the object.
+pub(super) trait Taker {
+    /// Takes the value that `rest` begins with, if it is quickly recognised and all there, and gives its length.
+    fn at_once(&mut self, rest: &[u8]) -> Result<Option<usize>, ObjectError>;
+    /// Takes a value.
+    fn value(&mut self, value: Value<'_>) -> Result<(), ObjectError>;
+}
+
 /// Splits a stream into its JSON objects.
 pub(super) struct Values {
     mode: Mode,
@@ -73,11 +81,7 @@ impl Values {
     }
 
     /// Hands over every value completed by `chunk`.
-    pub(super) fn push(
-        &mut self,
-        chunk: &[u8],
-        on: &mut impl FnMut(Value<'_>) -> Result<(), ObjectError>,
-    ) -> Result<(), ObjectError> {
+    pub(super) fn push(&mut self, chunk: &[u8], on: &mut impl Taker) -> Result<(), ObjectError> {
         // The part of the value begun that lies in this chunk is `chunk[start..at]`.
         let (mut start, mut at) = (0, 0);
         while at < chunk.len() {
@@ -90,6 +94,10 @@ impl Values {
                     }
                     start = at;
                     if byte == b'{' {
+                        if let Some(length) = on.at_once(&chunk[at..])? {
+                            at += length;
+                            continue;
+                        }
                         self.begin();
                         at += 1;
                     } else {
@@ -141,10 +149,7 @@ impl Values {
     }
 
     /// Hands over what is left: an object that is not closed.
-    pub(super) fn finish(
-        &mut self,
-        on: &mut impl FnMut(Value<'_>) -> Result<(), ObjectError>,
-    ) -> Result<(), ObjectError> {
+    pub(super) fn finish(&mut self, on: &mut impl Taker) -> Result<(), ObjectError> {
         if self.mode == Mode::Inside {
             self.reason = ("bad_json", "the object ends within a record");
         }
@@ -221,36 +226,28 @@ impl Values {
         self.carry.extend_from_slice(&part[..part.len().min(room)]);
     }
 
-    fn hand_over(
-        &mut self,
-        part: &[u8],
-        on: &mut impl FnMut(Value<'_>) -> Result<(), ObjectError>,
-    ) -> Result<(), ObjectError> {
+    fn hand_over(&mut self, part: &[u8], on: &mut impl Taker) -> Result<(), ObjectError> {
         if self.bytes + part.len() as u64 > self.bytes_max as u64 {
             self.reason = ("too_long", "longer than the limit for one JSON object");
             return self.give_up(part, on);
         }
         self.mode = Mode::Between;
         if self.carry.is_empty() {
-            return on(Value::Whole(part));
+            return on.value(Value::Whole(part));
         }
         self.carry.extend_from_slice(part);
-        let handed = on(Value::Whole(&self.carry));
+        let handed = on.value(Value::Whole(&self.carry));
         self.carry.clear();
         self.bytes = 0;
         handed
     }
 
-    fn give_up(
-        &mut self,
-        part: &[u8],
-        on: &mut impl FnMut(Value<'_>) -> Result<(), ObjectError>,
-    ) -> Result<(), ObjectError> {
+    fn give_up(&mut self, part: &[u8], on: &mut impl Taker) -> Result<(), ObjectError> {
         self.keep(part);
         self.mode = Mode::Between;
         let (reason, detail) = self.reason;
         let start = &self.carry[..self.carry.len().min(EXCERPT_BYTES)];
-        let handed = on(Value::Broken { start, bytes: self.bytes, reason, detail });
+        let handed = on.value(Value::Broken { start, bytes: self.bytes, reason, detail });
         self.carry.clear();
         self.bytes = 0;
         handed
@@ -261,23 +258,33 @@ impl Values {
 mod tests {
     use super::*;
 
-    fn split_chunks(chunks: &[&[u8]], bytes_max: usize) -> Vec<String> {
-        let mut values = Values::new(bytes_max);
-        let mut out = Vec::new();
-        let mut on = |value: Value<'_>| {
-            out.push(match value {
+    /// Keeps what it is given, as text.
+    struct Keep(Vec<String>);
+
+    impl Taker for Keep {
+        fn at_once(&mut self, _: &[u8]) -> Result<Option<usize>, ObjectError> {
+            Ok(None)
+        }
+
+        fn value(&mut self, value: Value<'_>) -> Result<(), ObjectError> {
+            self.0.push(match value {
                 Value::Whole(bytes) => String::from_utf8_lossy(bytes).into_owned(),
                 Value::Broken { start, bytes, reason, .. } => {
                     format!("{reason} {bytes} {}", String::from_utf8_lossy(start))
                 }
             });
             Ok(())
-        };
-        for chunk in chunks {
-            values.push(chunk, &mut on).unwrap();
         }
-        values.finish(&mut on).unwrap();
-        out
+    }
+
+    fn split_chunks(chunks: &[&[u8]], bytes_max: usize) -> Vec<String> {
+        let mut values = Values::new(bytes_max);
+        let mut kept = Keep(Vec::new());
+        for chunk in chunks {
+            values.push(chunk, &mut kept).unwrap();
+        }
+        values.finish(&mut kept).unwrap();
+        kept.0
     }
 
     /// Splits the text whole, byte by byte and at every place in two: always into the same.

@@ -14,8 +14,8 @@ use crate::source::{LandingObject, Place, fetch, list};
 
 use super::{Job, JobError, Progress, Source};
 
-/// Chunks in flight between the store and the decoder of one object.
-const CHUNKS_IN_FLIGHT: usize = 4;
+/// Pieces in flight between the store and the decoder of one object.
+const PIECES_IN_FLIGHT: usize = 1;
 
 /// What a conversion did.
 #[derive(Debug, Default)]
@@ -199,15 +199,15 @@ pub(crate) async fn convert_object(
 ) -> Result<Receipt, JobError> {
     let writer = job.lake.stage(source.plan.table(), version_of(source, object), job.limits.hours_max)?;
     let plan = source.plan.clone();
-    let (sender, receiver) = mpsc::channel(CHUNKS_IN_FLIGHT);
+    let (sender, receiver) = mpsc::channel(PIECES_IN_FLIGHT);
     let key = object.key.clone();
     let arrived_at = object.arrived_at;
     let decoding = tokio::task::spawn_blocking(move || decode_into(&plan, &key, arrived_at, receiver, writer));
-    let mut fetched = fetch(place, object).await?;
+    let mut fetched = fetch(place, object)?;
     let read = loop {
-        match fetched.next_chunk().await {
-            Ok(Some(chunk)) => {
-                if sender.send(chunk).await.is_err() {
+        match fetched.next_piece().await {
+            Ok(Some(piece)) => {
+                if sender.send(piece).await.is_err() {
                     break Ok(()); // the decoder stopped; its error says why
                 }
             }
@@ -227,15 +227,17 @@ fn decode_into(
     plan: &DecodePlan,
     key: &str,
     arrived_at: Micros,
-    mut chunks: mpsc::Receiver<bytes::Bytes>,
+    mut pieces: mpsc::Receiver<bytes::Bytes>,
     mut writer: StageWriter,
 ) -> Result<(StageWriter, Counts), JobError> {
     let failed = |source| JobError::Object { key: key.to_owned(), source };
     let mut decoder = Decoder::new(plan, key, arrived_at);
-    while let Some(chunk) = chunks.blocking_recv() {
-        decoder.push(&chunk).map_err(failed)?;
+    while let Some(piece) = pieces.blocking_recv() {
+        decoder.push(&piece).map_err(failed)?;
         drain(&mut decoder, &mut writer)?;
     }
+    decoder.end();
+    drain(&mut decoder, &mut writer)?;
     decoder.finish().map_err(failed)?;
     drain(&mut decoder, &mut writer)?;
     Ok((writer, decoder.counts()))

@@ -146,13 +146,20 @@ async fn recount(
 ) -> Result<(Counts, BTreeMap<UtcHour, u64>), JobError> {
     let failed = |source| JobError::Object { key: object.key.clone(), source };
     let mut decoder = Decoder::new(plan, &object.key, object.arrived_at);
-    let mut fetched = fetch(place, object).await?;
+    let mut fetched = fetch(place, object)?;
     let mut per_hour = BTreeMap::new();
-    loop {
-        let chunk = fetched.next_chunk().await?;
-        match &chunk {
-            Some(bytes) => decoder.push(bytes).map_err(failed)?,
-            None => decoder.finish().map_err(failed)?,
+    let (mut ended, mut finished) = (false, false);
+    while !finished {
+        match fetched.next_piece().await? {
+            Some(bytes) => decoder.push(&bytes).map_err(failed)?,
+            None if ended => {
+                decoder.finish().map_err(failed)?;
+                finished = true;
+            }
+            None => {
+                decoder.end();
+                ended = true;
+            }
         }
         while let Some(events) = decoder.next_events() {
             for (hour, identity) in identities(&events, plan.table())? {
@@ -163,10 +170,8 @@ async fn recount(
             }
         }
         while decoder.next_rejects().is_some() {}
-        if chunk.is_none() {
-            return Ok((decoder.counts(), per_hour));
-        }
     }
+    Ok((decoder.counts(), per_hour))
 }
 
 /// The identities that the event tables hold of a day.

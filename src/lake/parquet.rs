@@ -10,7 +10,7 @@ use parquet::arrow::ArrowWriter;
 use parquet::arrow::arrow_writer::ArrowWriterOptions;
 use parquet::basic::{Compression, Encoding, ZstdLevel};
 use parquet::file::metadata::SortingColumn;
-use parquet::file::properties::{EnabledStatistics, WriterProperties, WriterVersion};
+use parquet::file::properties::{EnabledStatistics, WriterProperties, WriterPropertiesBuilder, WriterVersion};
 use parquet::schema::types::ColumnPath;
 
 use super::error::{Doing, LakeError};
@@ -53,17 +53,17 @@ pub(crate) struct EncodedFile {
 impl FileWriter {
     /// A writer of a table's file, of rows in its file schema.
     pub(crate) fn new(table: Table) -> Result<Self, LakeError> {
-        Self::with_pages(table, PAGE_ROWS)
+        Self::with_properties(table, table_properties(table))
     }
 
     /// A writer of a staged file, of rows in the table's file schema.
     pub(crate) fn staged(table: Table) -> Result<Self, LakeError> {
-        Self::with_pages(table, STAGED_PAGE_ROWS)
+        Self::with_properties(table, staged_properties(table))
     }
 
-    fn with_pages(table: Table, page_rows: usize) -> Result<Self, LakeError> {
+    fn with_properties(table: Table, properties: WriterProperties) -> Result<Self, LakeError> {
         let options = ArrowWriterOptions::new()
-            .with_properties(properties(table, page_rows))
+            .with_properties(properties)
             // The Arrow schema would be stored beside Parquet's own: bytes that change with arrow's version, and a
             // type (Utf8View) that is ours to choose when reading.
             .with_skip_arrow_metadata(true);
@@ -92,7 +92,30 @@ impl FileWriter {
     }
 }
 
-fn properties(table: Table, page_rows: usize) -> WriterProperties {
+/// A table's files are written once or twice and read for years.
+fn table_properties(table: Table) -> WriterProperties {
+    properties(table)
+        // Half the size of snappy for these columns, and decoding stays faster than S3 delivers.
+        .set_compression(Compression::ZSTD(ZstdLevel::try_new(3).unwrap_or_default()))
+        .set_data_page_row_count_limit(PAGE_ROWS)
+        // Minimum and maximum per page, so that a reader of one key or one minute skips most pages.
+        .set_statistics_enabled(EnabledStatistics::Page)
+        .set_statistics_truncate_length(Some(64))
+        .set_column_index_truncate_length(Some(64))
+        .build()
+}
+
+/// A staged file is read once, whole, and soon: nothing in it is skipped by statistics, and the cheapest level will do.
+fn staged_properties(table: Table) -> WriterProperties {
+    properties(table)
+        .set_compression(Compression::ZSTD(ZstdLevel::try_new(1).unwrap_or_default()))
+        .set_data_page_row_count_limit(STAGED_PAGE_ROWS)
+        .set_statistics_enabled(EnabledStatistics::None)
+        .set_offset_index_disabled(true)
+        .build()
+}
+
+fn properties(table: Table) -> WriterPropertiesBuilder {
     let schema = table.file_schema();
     let sorted_by = sort::order(table).iter().filter_map(|by| {
         Some(SortingColumn {
@@ -108,22 +131,15 @@ fn properties(table: Table, page_rows: usize) -> WriterProperties {
         // Constant, without a version: an upgrade must not change bytes. The word `version` must be there, or
         // parquet-mr (Spark, Hive) does not trust the statistics of text columns.
         .set_created_by("meterlake version 1".to_owned())
-        // Half the size of snappy for these columns, and decoding stays faster than S3 delivers.
-        .set_compression(Compression::ZSTD(ZstdLevel::try_new(3).unwrap_or_default()))
         .set_max_row_group_row_count(Some(GROUP_ROWS_MAX))
         // Bytes would close a row group at a point that depends on the encoder's estimate.
         .set_max_row_group_bytes(None)
         // Rows decide where a page ends; the bytes only bound pages of long text.
-        .set_data_page_row_count_limit(page_rows)
         .set_data_page_size_limit(1 << 20)
         .set_write_batch_size(1_024)
         // A dictionary past a MiB no longer pays: values of such a column hardly repeat.
         .set_dictionary_enabled(true)
         .set_dictionary_page_size_limit(1 << 20)
-        // Minimum and maximum per page, so that a reader of one key or one minute skips most pages.
-        .set_statistics_enabled(EnabledStatistics::Page)
-        .set_statistics_truncate_length(Some(64))
-        .set_column_index_truncate_length(Some(64))
         // Tells readers that may merge or skip by it how rows are ordered.
         .set_sorting_columns((!sorted_by.is_empty()).then_some(sorted_by));
     for column in WITHOUT_DICTIONARY {
@@ -132,7 +148,7 @@ fn properties(table: Table, page_rows: usize) -> WriterProperties {
     for column in WITH_DELTAS {
         builder = builder.set_column_encoding(ColumnPath::from(*column), Encoding::DELTA_BINARY_PACKED);
     }
-    builder.build()
+    builder
 }
 
 /// Encodes batches that the caller has sorted; `None` for no rows.

@@ -9,7 +9,7 @@ use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
 use datafusion::catalog::TableProvider;
 use datafusion::datasource::MemTable;
-use datafusion::execution::memory_pool::{FairSpillPool, TrackConsumersPool};
+use datafusion::execution::memory_pool::{GreedyMemoryPool, TrackConsumersPool};
 use datafusion::execution::runtime_env::RuntimeEnvBuilder;
 use datafusion::execution::{SendableRecordBatchStream, SessionStateBuilder};
 use datafusion::prelude::{SQLOptions, SessionConfig, SessionContext};
@@ -19,6 +19,9 @@ use futures::future::try_join_all;
 use super::{ModelError, check_amounts, conform};
 use crate::lake::{Lake, LakeTable};
 use crate::schema::Table;
+
+/// Held back by every sort for merging what it spilled.
+const SORT_RESERVATION_BYTES: usize = 1 << 20;
 
 /// What a session may use.
 #[derive(Clone, Copy, Debug)]
@@ -48,10 +51,17 @@ impl Engine {
             .with_information_schema(true)
             // The literals carry their zone; a statement's own now() and casts mean UTC everywhere.
             .set_str("datafusion.execution.time_zone", "+00:00")
+            // Each sort holds so much back for merging what it spilled, whether it spills or not: at the default of 10 MiB
+            // the dozen sorts of two statements would leave nothing of the pool for those that cannot spill.
+            .set_usize("datafusion.execution.sort_spill_reservation_bytes", SORT_RESERVATION_BYTES)
             // A wrong guess about skew costs little here, a statement that plans itself anew for each day costs more.
             .set_bool("datafusion.execution.collect_statistics", false);
-        let pool =
-            TrackConsumersPool::new(FairSpillPool::new(options.memory_bytes_max), NonZeroUsize::MIN.saturating_add(2));
+        // First come, first served. A fair pool divides by the number of operators that might spill, well over a hundred
+        // in two of our statements, and then an aggregate that needs two MiB fails with all of the pool free.
+        let pool = TrackConsumersPool::new(
+            GreedyMemoryPool::new(options.memory_bytes_max),
+            NonZeroUsize::MIN.saturating_add(2),
+        );
         let runtime = RuntimeEnvBuilder::new()
             .with_memory_pool(Arc::new(pool))
             .build_arc()

@@ -5,9 +5,8 @@
 use bytes::Bytes;
 use chrono::NaiveDateTime;
 use futures::TryStreamExt;
-use futures::stream::BoxStream;
 use object_store::path::Path;
-use object_store::{GetOptions, ObjectMeta};
+use object_store::{GetOptions, GetRange, ObjectMeta};
 
 use crate::base::Micros;
 
@@ -75,37 +74,46 @@ pub async fn list(place: &Place) -> Result<Vec<LandingObject>, SourceError> {
     Ok(objects)
 }
 
+/// Bytes of an object asked for at a time: all of most objects, so that reading one is one request.
+const PIECE_BYTES: u64 = 32 << 20;
+
 /// An object being read.
-pub struct Fetch {
-    key: String,
-    chunks: BoxStream<'static, object_store::Result<Bytes>>,
-    bytes_left: u64,
+pub struct Fetch<'a> {
+    place: &'a Place,
+    object: &'a LandingObject,
+    path: Path,
+    read: u64,
 }
 
-/// Starts reading the object, if it still is the version that was listed.
-pub async fn fetch(place: &Place, object: &LandingObject) -> Result<Fetch, SourceError> {
-    let failed = |source| SourceError::Read { key: object.key.clone(), source };
-    let path = Path::parse(&object.key).map_err(|source| failed(source.into()))?;
-    let got = place.store.get_opts(&path, GetOptions::default()).await.map_err(failed)?;
-    if version_of(&got.meta) != object.etag {
-        return Err(SourceError::Changed { key: object.key.clone() });
-    }
-    Ok(Fetch { key: object.key.clone(), chunks: got.into_stream(), bytes_left: object.bytes })
+/// Prepares to read the object.
+pub fn fetch<'a>(place: &'a Place, object: &'a LandingObject) -> Result<Fetch<'a>, SourceError> {
+    let path = Path::parse(&object.key)
+        .map_err(|source| SourceError::Read { key: object.key.clone(), source: source.into() })?;
+    Ok(Fetch { place, object, path, read: 0 })
 }
 
-impl Fetch {
-    /// The next chunk; `None` once exactly the listed number of bytes was read.
-    pub async fn next_chunk(&mut self) -> Result<Option<Bytes>, SourceError> {
-        let changed = || SourceError::Changed { key: self.key.clone() };
-        match self.chunks.try_next().await {
-            Ok(Some(chunk)) => {
-                self.bytes_left = self.bytes_left.checked_sub(chunk.len() as u64).ok_or_else(changed)?;
-                Ok(Some(chunk))
-            }
-            Ok(None) if self.bytes_left == 0 => Ok(None),
-            Ok(None) => Err(changed()),
-            Err(source) => Err(SourceError::Read { key: self.key.clone(), source }),
+impl Fetch<'_> {
+    /// The next piece, if the object still is the version that was listed; `None` once all of it was read.
+    pub async fn next_piece(&mut self) -> Result<Option<Bytes>, SourceError> {
+        let key = || self.object.key.clone();
+        let left = self.object.bytes - self.read;
+        if left == 0 {
+            return Ok(None);
         }
+        let expected = left.min(PIECE_BYTES);
+        let range = (expected < self.object.bytes).then(|| GetRange::Bounded(self.read..self.read + expected));
+        let options = GetOptions { range, ..Default::default() };
+        let failed = |source| SourceError::Read { key: key(), source };
+        let got = self.place.store.get_opts(&self.path, options).await.map_err(failed)?;
+        if version_of(&got.meta) != self.object.etag {
+            return Err(SourceError::Changed { key: key() });
+        }
+        let piece = got.bytes().await.map_err(failed)?;
+        if piece.len() as u64 != expected {
+            return Err(SourceError::Changed { key: key() });
+        }
+        self.read += expected;
+        Ok(Some(piece))
     }
 }
 

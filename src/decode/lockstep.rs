@@ -1,0 +1,165 @@
+//! Records read in lockstep with their format. Nearly every record is the format's own text with plain values in place
+//! of its variables; such a record need not be parsed: the fixed text is compared, and each value ends at the next quote.
+//! Within a CloudWatch Logs envelope, where every quote is escaped, the same comparison unescapes the record.
+//!
+//! Whatever is odd (a quote, backslash or line end in a value, another order of keys, other white space) does not match
+//! and is left to the JSON reader. What does match means the same to both: no value can end but at its own quote.
+
+/// A format as text between variables. Only formats whose variables each stand alone between quotes have one.
+#[derive(Debug)]
+pub(super) struct Lockstep {
+    /// The fixed text before each variable, and its place among the format's variables.
+    steps: Vec<(Fixed, usize)>,
+    /// What follows the last variable.
+    tail: Fixed,
+}
+
+/// Text of the format, as it stands in a record and within an envelope.
+#[derive(Debug)]
+struct Fixed {
+    plain: Vec<u8>,
+    escaped: Vec<u8>,
+}
+
+impl Fixed {
+    fn new(text: &[u8]) -> Self {
+        let mut escaped = Vec::new();
+        for &byte in text {
+            if byte == b'"' {
+                escaped.push(b'\\');
+            }
+            escaped.push(byte);
+        }
+        Self { plain: text.to_vec(), escaped }
+    }
+}
+
+const SIGIL: &[u8] = b"$context.";
+
+impl Lockstep {
+    /// Reads a format that is known to be well-formed. `slot` gives a variable's place by its name without `$context.`.
+    pub(super) fn new(format: &str, slot: impl Fn(&str) -> Option<usize>) -> Option<Self> {
+        // Text with escapes has more than one spelling, and an envelope's sign would make records look like one.
+        if format.contains(['\\', '\n']) || format.contains("\"logEvents\"") {
+            return None;
+        }
+        let mut rest = format.trim().as_bytes();
+        let mut steps = Vec::new();
+        while let Some(at) = memchr::memmem::find(rest, SIGIL) {
+            let (fixed, after) = (&rest[..at], &rest[at + SIGIL.len()..]);
+            let end = memchr::memchr(b'"', after)?;
+            let slot = slot(std::str::from_utf8(&after[..end]).ok()?)?;
+            if !fixed.ends_with(b"\"") {
+                return None;
+            }
+            steps.push((Fixed::new(fixed), slot));
+            rest = &after[end..];
+        }
+        Some(Self { steps, tail: Fixed::new(rest) })
+    }
+
+    /// Reads the record that `text` begins with: calls `on` with the place of each variable and where in `text` its
+    /// value stands, and gives the record's length.
+    pub(super) fn read(&self, text: &[u8], mut on: impl FnMut(usize, usize, usize)) -> Option<usize> {
+        let mut at = 0;
+        for (fixed, slot) in &self.steps {
+            if !text[at..].starts_with(&fixed.plain) {
+                return None;
+            }
+            at += fixed.plain.len();
+            let end = at + memchr::memchr3(b'"', b'\\', b'\n', &text[at..])?;
+            on(*slot, at, end);
+            at = end;
+        }
+        text[at..].starts_with(&self.tail.plain).then(|| at + self.tail.plain.len())
+    }
+
+    /// Appends to `out` the record that stands, escaped, at the beginning of `text`, and gives its length there.
+    pub(super) fn unescape(&self, text: &[u8], out: &mut Vec<u8>) -> Option<usize> {
+        let start = out.len();
+        let length = self.unescaped(text, out);
+        if length.is_none() {
+            out.truncate(start);
+        }
+        length
+    }
+
+    fn unescaped(&self, text: &[u8], out: &mut Vec<u8>) -> Option<usize> {
+        let mut at = 0;
+        for (fixed, _) in &self.steps {
+            if !text[at..].starts_with(&fixed.escaped) {
+                return None;
+            }
+            at += fixed.escaped.len();
+            out.extend_from_slice(&fixed.plain);
+            // The backslash before the quote that ends the value: the fixed text that follows begins with both.
+            let end = at + memchr::memchr3(b'\\', b'"', b'\n', &text[at..])?;
+            out.extend_from_slice(&text[at..end]);
+            at = end;
+        }
+        if !text[at..].starts_with(&self.tail.escaped) {
+            return None;
+        }
+        out.extend_from_slice(&self.tail.plain);
+        Some(at + self.tail.escaped.len())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const FORMAT: &str = r#"{"id":"$context.requestId","v":1,"who":{"ip":"$context.ip"}}"#;
+
+    fn lockstep(format: &str) -> Option<Lockstep> {
+        Lockstep::new(format, |name| ["requestId", "ip"].iter().position(|known| *known == name))
+    }
+
+    fn read(record: &str) -> Option<(Vec<&str>, &str)> {
+        let mut values = vec![""; 2];
+        let length = lockstep(FORMAT)?.read(record.as_bytes(), |slot, from, to| values[slot] = &record[from..to])?;
+        Some((values, &record[length..]))
+    }
+
+    #[test]
+    fn values_end_at_their_own_quotes() {
+        assert_eq!(read(r#"{"id":"a b","v":1,"who":{"ip":""}}{"#), Some((vec!["a b", ""], "{")));
+        for odd in [
+            r#"{"id":"a","v":1,"who":{"ip":"b"}"#,
+            r#"{"id":"a","v":2,"who":{"ip":"b"}}"#,
+            r#"{"id":"a\n","v":1,"who":{"ip":"b"}}"#,
+            r#"{"id":"a","id":"x","v":1,"who":{"ip":"b"}}"#,
+            r#"{"v":1,"id":"a","who":{"ip":"b"}}"#,
+            "{\"id\":\"a\n\",\"v\":1,\"who\":{\"ip\":\"b\"}}",
+            "",
+        ] {
+            assert_eq!(read(odd), None, "{odd}");
+        }
+    }
+
+    #[test]
+    fn an_escaped_record_is_unescaped() {
+        let lockstep = lockstep(FORMAT).unwrap();
+        let mut out = b"before".to_vec();
+        let text = br#"{\"id\":\"a\",\"v\":1,\"who\":{\"ip\":\"b\"}}","next":1"#;
+        assert_eq!(lockstep.unescape(text, &mut out), Some(text.len() - 10));
+        assert_eq!(out, br#"before{"id":"a","v":1,"who":{"ip":"b"}}"#);
+        assert_eq!(lockstep.unescape(br#"{\"id\":\"a\\\"b\",\"v\":1,"#, &mut out), None);
+        assert_eq!(lockstep.unescape(br#"{\"id\":\"a","v":1"#, &mut out), None);
+        assert!(out.ends_with(b"}"), "nothing is left behind");
+    }
+
+    #[test]
+    fn some_formats_have_none() {
+        for format in [
+            r#"{"id":$context.requestId}"#,
+            r#"{"id":"x$context.requestId"}"#,
+            r#"{"id":"$context.requestId $context.ip"}"#,
+            r#"{"i\u0064":"$context.requestId"}"#,
+            r#"{"logEvents":"$context.requestId"}"#,
+            "{\n\"id\":\"$context.requestId\"}",
+        ] {
+            assert!(lockstep(format).is_none(), "{format}");
+        }
+    }
+}
