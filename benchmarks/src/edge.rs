@@ -6,7 +6,7 @@ use crate::landing::{Kind, Writer};
 use crate::world::{Request, base64, key, skewed, uuid};
 
 /// The 44 fields a console shows by default, in the order of the record.
-pub(crate) const FIELDS: &str = "timestamp c-ip s-ip time-to-first-byte sc-status sc-bytes cs-method cs-protocol \
+pub const FIELDS: &str = "timestamp c-ip s-ip time-to-first-byte sc-status sc-bytes cs-method cs-protocol \
     cs-host cs-uri-stem cs-bytes x-edge-location x-edge-request-id x-host-header time-taken cs-protocol-version \
     c-ip-version cs-user-agent cs-referer cs-cookie cs-uri-query x-edge-response-result-type x-forwarded-for \
     ssl-protocol ssl-cipher x-edge-result-type fle-encrypted-fields fle-status sc-content-type sc-content-len \

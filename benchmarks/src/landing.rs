@@ -28,11 +28,11 @@ pub(crate) trait Kind {
 }
 
 /// What was made.
-pub(crate) struct Landed {
-    pub(crate) objects: u64,
-    pub(crate) records: u64,
-    pub(crate) plain_bytes: u64,
-    pub(crate) gzip_bytes: u64,
+pub struct Landed {
+    pub objects: u64,
+    pub records: u64,
+    pub plain_bytes: u64,
+    pub gzip_bytes: u64,
 }
 
 /// A landing object being made: gzip members one after another.

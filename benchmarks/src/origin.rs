@@ -7,7 +7,7 @@ use crate::landing::{Kind, Writer};
 use crate::world::{Request, base64, key_id, skewed, uuid};
 
 /// The access-log format of the stage.
-pub(crate) const FORMAT: &str = r#"{"extendedRequestId":"$context.extendedRequestId","requestId":"$context.requestId","requestTimeEpoch":"$context.requestTimeEpoch","requestTime":"$context.requestTime","accountId":"$context.accountId","apiId":"$context.apiId","stage":"$context.stage","domainName":"$context.domainName","httpMethod":"$context.httpMethod","resourcePath":"$context.resourcePath","status":"$context.status","protocol":"$context.protocol","responseLength":"$context.responseLength","responseLatency":"$context.responseLatency","integrationLatency":"$context.integrationLatency","apiKeyId":"$context.identity.apiKeyId","ip":"$context.identity.sourceIp","path":"$context.path","userAgent":"$context.identity.userAgent"}"#;
+pub const FORMAT: &str = r#"{"extendedRequestId":"$context.extendedRequestId","requestId":"$context.requestId","requestTimeEpoch":"$context.requestTimeEpoch","requestTime":"$context.requestTime","accountId":"$context.accountId","apiId":"$context.apiId","stage":"$context.stage","domainName":"$context.domainName","httpMethod":"$context.httpMethod","resourcePath":"$context.resourcePath","status":"$context.status","protocol":"$context.protocol","responseLength":"$context.responseLength","responseLatency":"$context.responseLatency","integrationLatency":"$context.integrationLatency","apiKeyId":"$context.identity.apiKeyId","ip":"$context.identity.sourceIp","path":"$context.path","userAgent":"$context.identity.userAgent"}"#;
 
 const ENVELOPE_RECORDS: usize = 100;
 

@@ -263,7 +263,7 @@ impl OriginReader {
 
         let small = |value: Option<i64>| value.map(|value| value as i16);
         let int = |value: Option<i64>| value.map(|value| value as i32);
-        let or = |value, constant: &Option<String>, column: &mut super::columns::Text| match (value, constant) {
+        let or = |value, constant: &Option<String>, column: &mut super::label::Label| match (value, constant) {
             (None, Some(constant)) => column.text(constant),
             (value, _) => column.clean(value),
         };
@@ -278,10 +278,6 @@ impl OriginReader {
         c.key_state.text(if key.is_some() { "present" } else { "absent" });
         // A secret key may stand nowhere else in the row.
         let secret = hashed.as_ref().map(|hashed| &hashed.scrub);
-        let private = |value: Option<&[u8]>, column: &mut super::columns::Text| match value {
-            Some(value) => column.private_bytes(value, secret),
-            None => column.null(),
-        };
         c.subject.clean(first(&slots.subject));
         or(get(slots.account), &plan.constants.account, &mut c.account);
         or(None, &plan.constants.region, &mut c.region);
@@ -290,7 +286,10 @@ impl OriginReader {
         c.domain.clean(get(slots.domain));
         c.method.clean(get(slots.method));
         c.route.clean(get(slots.route));
-        private(get(slots.path), &mut c.path);
+        match get(slots.path) {
+            Some(path) => c.path.private_bytes(path, secret),
+            None => c.path.null(),
+        }
         c.status.append_option(small(status));
         c.response_bytes.append_option(response_bytes);
         c.latency_ms.append_option(int(latency_ms));
@@ -305,7 +304,10 @@ impl OriginReader {
             }
             _ => c.client_ip.null(),
         }
-        private(get(slots.user_agent), &mut c.user_agent);
+        match get(slots.user_agent) {
+            Some(agent) => c.user_agent.private_bytes(agent, secret),
+            None => c.user_agent.null(),
+        }
         c.protocol.clean(get(slots.protocol));
         self.authorizer.clear();
         if push_properties(&slots.authorizer, get, &mut self.authorizer) {

@@ -4,16 +4,17 @@
 use std::sync::Arc;
 
 use arrow::array::{
-    ArrayRef, BooleanArray, Int16Array, Int16Builder, Int32Builder, Int64Builder, RecordBatch, StringViewArray,
-    StringViewBuilder, TimestampMicrosecondBuilder,
+    ArrayRef, BooleanArray, DictionaryArray, Int16Array, Int16Builder, Int32Builder, Int64Builder, RecordBatch,
+    StringArray, StringViewBuilder, TimestampMicrosecondBuilder, UInt32Array,
 };
 
+use super::label::Label;
 use super::redact::Scrub;
 use super::text::{is_control, percent_decode, push_clean};
 use crate::schema::Table;
 
 /// Rows of a full batch.
-pub(super) const BATCH_ROWS: usize = 16_384;
+pub(super) const BATCH_ROWS: usize = 32_768;
 
 /// A text column.
 pub(super) struct Text {
@@ -29,11 +30,6 @@ impl Text {
 
     pub(super) fn null(&mut self) {
         self.builder.append_null();
-    }
-
-    /// Appends text known to be clean.
-    pub(super) fn text(&mut self, text: &str) {
-        self.builder.append_value(text);
     }
 
     /// Appends bytes as they are, but for control characters and invalid UTF-8.
@@ -74,22 +70,6 @@ impl Text {
     }
 }
 
-/// A text column in which values repeat: equal long values are kept once per batch.
-pub(super) struct Label(Text);
-
-impl std::ops::Deref for Label {
-    type Target = Text;
-    fn deref(&self) -> &Text {
-        &self.0
-    }
-}
-
-impl std::ops::DerefMut for Label {
-    fn deref_mut(&mut self) -> &mut Text {
-        &mut self.0
-    }
-}
-
 /// A text column with one value, or none, in every row.
 pub(super) struct Same(Option<String>);
 
@@ -111,8 +91,8 @@ impl Column for Text {
 }
 
 impl Column for Label {
-    fn finish(&mut self, rows: usize) -> ArrayRef {
-        self.0.finish(rows)
+    fn finish(&mut self, _rows: usize) -> ArrayRef {
+        Self::finish(self)
     }
 }
 
@@ -146,12 +126,12 @@ macro_rules! numbers {
 numbers!(Int16Builder, Int32Builder, Int64Builder, TimestampMicrosecondBuilder);
 
 fn same_text(value: Option<&str>, rows: usize) -> ArrayRef {
-    let mut builder = StringViewBuilder::with_capacity(rows);
-    match value {
-        Some(value) => builder.try_append_value_n(value, rows).expect("a name or key is shorter than 4 GiB"),
-        None => return Arc::new(StringViewArray::new_null(rows)),
-    }
-    Arc::new(builder.finish())
+    let keys = match value {
+        Some(_) => UInt32Array::from_value(0, rows),
+        None => UInt32Array::new_null(rows),
+    };
+    let values: StringArray = value.into_iter().map(Some).collect();
+    Arc::new(DictionaryArray::new(keys, Arc::new(values)))
 }
 
 /// The columns that every object's events share.
@@ -164,10 +144,9 @@ macro_rules! make_column {
     (Text, $($_:tt)*) => {
         Text::new()
     };
-    (Label, $($_:tt)*) => {{
-        let builder = StringViewBuilder::new().with_deduplicate_strings();
-        Label(Text { builder, ..Text::new() })
-    }};
+    (Label, $($_:tt)*) => {
+        Label::new()
+    };
     (Time, $($_:tt)*) => {
         TimestampMicrosecondBuilder::new().with_timezone("UTC")
     };
@@ -223,7 +202,7 @@ macro_rules! columns {
             /// The rows so far as a batch; the builders start again.
             pub(super) fn finish(&mut self, rows: usize) -> RecordBatch {
                 let columns: Vec<ArrayRef> = vec![$(Column::finish(&mut self.$column, rows)),*];
-                RecordBatch::try_new($table.file_schema(), columns).expect("every row fills every column of the table")
+                RecordBatch::try_new($table.row_schema(), columns).expect("every row fills every column of the table")
             }
         }
     };
@@ -237,10 +216,10 @@ columns!(
         fingerprint: Int64Builder,
         conflict: NoConflict,
         key_ref: Label,
-        key_state: Text,
+        key_state: Label,
         log_data: Label,
         log_kind: Realtime,
-        method: Text,
+        method: Label,
         host: Label,
         path: Text,
         query: Text,
@@ -250,17 +229,17 @@ columns!(
         time_taken_ms: Int32Builder,
         time_to_first_byte_ms: Int32Builder,
         origin_latency_ms: Int32Builder,
-        edge_location: Text,
-        result_type: Text,
-        response_result_type: Text,
+        edge_location: Label,
+        result_type: Label,
+        response_result_type: Label,
         detailed_result_type: Label,
-        country: Text,
+        country: Label,
         asn: Int64Builder,
         client_ip: Label,
         user_agent: Label,
         referer: Label,
-        protocol: Text,
-        tls_protocol: Text,
+        protocol: Label,
+        tls_protocol: Label,
         content_type: Label,
         distribution: Label,
         behavior: Label,
@@ -280,26 +259,26 @@ columns!(
         fingerprint: Int64Builder,
         conflict: NoConflict,
         key_ref: Label,
-        key_state: Text,
+        key_state: Label,
         subject: Label,
-        account: Text,
-        region: Text,
-        api_id: Text,
+        account: Label,
+        region: Label,
+        api_id: Label,
         stage: Label,
         domain: Label,
-        method: Text,
+        method: Label,
         route: Label,
-        path: Label,
+        path: Text,
         status: Int16Builder,
         response_bytes: Int64Builder,
         latency_ms: Int32Builder,
         integration_latency_ms: Int32Builder,
         integration_status: Int16Builder,
-        waf_response: Text,
+        waf_response: Label,
         error_type: Label,
         client_ip: Label,
         user_agent: Label,
-        protocol: Text,
+        protocol: Label,
         authorizer: Label,
         edge_request_id: Text,
         source: Source,
@@ -316,7 +295,7 @@ mod tests {
     #[test]
     fn an_empty_batch_has_the_tables_schema() {
         let of = Origin { source: "s", object: "o" };
-        assert_eq!(EdgeColumns::new(&of).finish(0).schema(), Table::EdgeRequests.file_schema());
-        assert_eq!(OriginColumns::new(&of).finish(0).schema(), Table::OriginRequests.file_schema());
+        assert_eq!(EdgeColumns::new(&of).finish(0).schema(), Table::EdgeRequests.row_schema());
+        assert_eq!(OriginColumns::new(&of).finish(0).schema(), Table::OriginRequests.row_schema());
     }
 }

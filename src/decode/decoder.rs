@@ -12,7 +12,7 @@ use super::cloudfront::EdgeReader;
 use super::columns::{BATCH_ROWS, Origin};
 use super::envelope::{self, Envelope, Kind, Message};
 use super::error::{ObjectError, Reject};
-use super::gunzip::Gunzip;
+use super::gunzip::{Gunzip, Space};
 use super::json::Text;
 use super::lines::{Line, Lines};
 use super::plan::{DecodePlan, Plan, Reading};
@@ -98,6 +98,11 @@ impl fmt::Debug for Decoder {
 impl Decoder {
     /// Ready for the bytes of the object with that key, which arrived then.
     pub fn new(plan: &DecodePlan, object: &str, arrived_at: Micros) -> Self {
+        Self::with_space(plan, object, arrived_at, Space::default())
+    }
+
+    /// The same, in memory that another object has left.
+    pub fn with_space(plan: &DecodePlan, object: &str, arrived_at: Micros, space: Space) -> Self {
         let plan = plan.0.clone();
         let of = Origin { source: &plan.source, object };
         let bytes_max = plan.limits.record_bytes_max;
@@ -112,7 +117,7 @@ impl Decoder {
             }
         };
         Self {
-            gunzip: Gunzip::new(&plan.limits),
+            gunzip: Gunzip::new(&plan.limits, space),
             framing,
             sink: Sink {
                 reader,
@@ -179,6 +184,11 @@ impl Decoder {
     /// The next rejects, with the columns of [`super::REJECT_SCHEMA`].
     pub fn next_rejects(&mut self) -> Option<RecordBatch> {
         self.sink.reject_batches.pop_front()
+    }
+
+    /// The memory it took, for another object.
+    pub fn into_space(self) -> Space {
+        self.gunzip.into_space()
     }
 
     /// What became of the records so far.

@@ -56,6 +56,20 @@ enum Made {
     NeedsInput,
 }
 
+/// The memory that reading an object took, kept for the next: tens of MiB that would else be asked for, filled with zeros
+/// and given back for each.
+#[derive(Default)]
+pub struct Space {
+    input: Vec<u8>,
+    buffer: Vec<u8>,
+}
+
+impl std::fmt::Debug for Space {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Space").field("bytes", &(self.input.capacity() + self.buffer.capacity())).finish()
+    }
+}
+
 /// The levels of one object, outermost first.
 pub(super) struct Gunzip {
     levels: Vec<Level>,
@@ -95,15 +109,25 @@ impl Chunk {
 }
 
 impl Gunzip {
-    pub(super) fn new(limits: &Limits) -> Self {
+    pub(super) fn new(limits: &Limits, space: Space) -> Self {
         Self {
-            levels: vec![Level::new()],
-            chunk: Chunk::default(),
+            levels: vec![Level { input: space.input, ..Level::new() }],
+            chunk: Chunk { buffer: space.buffer, ..Chunk::default() },
             at_once: Decompressor::new(),
             nesting_max: limits.nesting_max,
             bytes_max: limits.object_bytes_max,
             ended: false,
         }
+    }
+
+    /// The memory, to be used again.
+    pub(super) fn into_space(mut self) -> Space {
+        let mut input = std::mem::take(&mut self.levels[0].input);
+        input.clear();
+        // Where plain bytes were handed inwards, the large buffer is one level down.
+        let inner = self.levels.into_iter().skip(1).map(|level| level.input);
+        let buffer = inner.chain([self.chunk.buffer]).max_by_key(Vec::capacity).unwrap_or_default();
+        Space { input, buffer }
     }
 
     /// Takes the object's next bytes; [`Self::plain`] makes plain ones of them.

@@ -17,6 +17,7 @@ mod fingerprint;
 mod gunzip;
 mod json;
 mod key;
+mod label;
 mod lines;
 mod lockstep;
 mod mask;
@@ -33,6 +34,7 @@ use crate::base::Micros;
 
 pub use decoder::{Counts, Decoder};
 pub use error::{ObjectError, RECOMMENDED_TEMPLATE, SpecError};
+pub use gunzip::Space;
 pub use plan::DecodePlan;
 pub use privacy::{key_ref, secret_check_value};
 pub use rejects::REJECT_SCHEMA;

@@ -58,6 +58,11 @@ impl Scrub {
         Self { finder, replacement: replacement.to_vec() }
     }
 
+    /// Whether the key is stored as it was sent: then it can be found in what is stored.
+    pub(super) fn survives_cleaning(&self) -> bool {
+        self.finder.as_ref().is_none_or(|finder| super::text::is_clean(finder.needle()))
+    }
+
     /// `text` with the key replaced, where it stands in it.
     pub(super) fn scrubbed(&self, text: &[u8]) -> Option<Vec<u8>> {
         let finder = self.finder.as_ref().filter(|finder| finder.needle().len() <= text.len())?;

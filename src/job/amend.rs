@@ -7,7 +7,7 @@ use crate::base::{Digest, HalfOpen, UtcDay};
 use crate::lake::{Ledger, ObjectRow, ObjectState, Receipt};
 
 use super::build::{ALL_DAYS, Change, UnionReport, apply, build_events, in_state};
-use super::convert::convert_object;
+use super::convert::{Spaces, convert_object};
 use super::renew::{Landing, hours_spanned};
 use super::{Job, JobError, Progress};
 
@@ -45,8 +45,9 @@ pub async fn rebuild(job: &Job, days: HalfOpen<UtcDay>, progress: &dyn Progress)
     let renewed = renewed.map(|row| (row.source, row.hour)).collect();
     let mut receipts: Vec<Receipt> = Vec::new();
     progress.begin("convert", found.len() as u64);
+    let spaces = Spaces::default();
     for (source, place, object) in found {
-        receipts.push(convert_object(job, source, place, object).await?);
+        receipts.push(convert_object(job, source, place, object, &spaces).await?);
         progress.step();
     }
     progress.end();

@@ -3,12 +3,12 @@
 //! the report, is tried again by the next run, and does not stop the others.
 
 use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use futures::StreamExt;
 use tokio::sync::mpsc;
 
-use crate::base::Micros;
-use crate::decode::{Counts, DECODER_GENERATION, DecodePlan, Decoder};
+use crate::decode::{Counts, DECODER_GENERATION, Decoder, Space};
 use crate::lake::{KnownObject, KnownObjects, Ledger, ObjectState, ObjectVersion, Receipt, ReceiptId, StageWriter};
 use crate::source::{LandingObject, Place, fetch, list};
 
@@ -96,11 +96,12 @@ pub async fn convert(job: &Job, prefixes: &[String], progress: &dyn Progress) ->
         return Ok(report);
     }
     progress.begin("convert", work.len() as u64);
+    let spaces = Spaces::default();
     let mut results = futures::stream::iter(work)
         .map(|(number, place, object)| {
-            let waiting = &waiting;
+            let (waiting, spaces) = (&waiting, &spaces);
             async move {
-                let converted = convert_object(job, &job.sources[number], &place, &object).await;
+                let converted = convert_object(job, &job.sources[number], &place, &object, spaces).await;
                 let result = match converted {
                     Ok(receipt) => forget_older(job, waiting, receipt).await,
                     Err(error) => Err(error),
@@ -190,19 +191,40 @@ pub(crate) fn version_of(source: &Source, object: &LandingObject) -> ObjectVersi
     }
 }
 
+/// Memory that decoders have left, one piece for each that works at once.
+#[derive(Clone, Default)]
+pub(crate) struct Spaces(Arc<Mutex<Vec<Space>>>);
+
+impl Spaces {
+    fn take(&self) -> Space {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).pop().unwrap_or_default()
+    }
+
+    fn give(&self, space: Space) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).push(space);
+    }
+}
+
 /// Converts one object: its staged files first, its receipt last.
 pub(crate) async fn convert_object(
     job: &Job,
     source: &Source,
     place: &Place,
     object: &LandingObject,
+    spaces: &Spaces,
 ) -> Result<Receipt, JobError> {
     let writer = job.lake.stage(source.plan.table(), version_of(source, object), job.limits.hours_max)?;
     let plan = source.plan.clone();
     let (sender, receiver) = mpsc::channel(PIECES_IN_FLIGHT);
     let key = object.key.clone();
     let arrived_at = object.arrived_at;
-    let decoding = tokio::task::spawn_blocking(move || decode_into(&plan, &key, arrived_at, receiver, writer));
+    let spaces = spaces.clone();
+    let decoding = tokio::task::spawn_blocking(move || {
+        let mut decoder = Decoder::with_space(&plan, &key, arrived_at, spaces.take());
+        let decoded = decode_into(&mut decoder, &key, receiver, writer);
+        spaces.give(decoder.into_space());
+        decoded
+    });
     let mut fetched = fetch(place, object)?;
     let read = loop {
         match fetched.next_piece().await {
@@ -224,22 +246,20 @@ pub(crate) async fn convert_object(
 }
 
 fn decode_into(
-    plan: &DecodePlan,
+    decoder: &mut Decoder,
     key: &str,
-    arrived_at: Micros,
     mut pieces: mpsc::Receiver<bytes::Bytes>,
     mut writer: StageWriter,
 ) -> Result<(StageWriter, Counts), JobError> {
     let failed = |source| JobError::Object { key: key.to_owned(), source };
-    let mut decoder = Decoder::new(plan, key, arrived_at);
     while let Some(piece) = pieces.blocking_recv() {
         decoder.push(&piece).map_err(failed)?;
-        drain(&mut decoder, &mut writer)?;
+        drain(decoder, &mut writer)?;
     }
     decoder.end();
-    drain(&mut decoder, &mut writer)?;
+    drain(decoder, &mut writer)?;
     decoder.finish().map_err(failed)?;
-    drain(&mut decoder, &mut writer)?;
+    drain(decoder, &mut writer)?;
     Ok((writer, decoder.counts()))
 }
 

@@ -11,7 +11,7 @@ use crate::lake::{Ledger, ObjectHour, ObjectRow, ObjectVersion, Receipt, StagedH
 use crate::source::{LandingObject, Place, list};
 
 use super::build::{Change, Plan, applicable};
-use super::convert::convert_object;
+use super::convert::{Spaces, convert_object};
 use super::{Job, JobError, Source};
 
 /// Files looked for at once.
@@ -130,9 +130,10 @@ async fn convert_again(
     let rows: Vec<ObjectRow> =
         ledger.objects(super::build::ALL_DAYS).await?.into_iter().filter(|row| ids.contains(&row.object_id)).collect();
     let landing = Landing::list(job, &rows).await?;
+    let spaces = Spaces::default();
     for row in &rows {
         let (source, place, object) = landing.find(job, row)?;
-        let receipt = convert_object(job, source, place, object).await?;
+        let receipt = convert_object(job, source, place, object, &spaces).await?;
         job.lake.delete_receipts(&[receipt.id()]).await?;
         again.insert(row.object_id, receipt);
     }

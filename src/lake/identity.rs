@@ -5,7 +5,7 @@ use std::cmp::Reverse;
 use std::collections::{HashMap, HashSet};
 
 use arrow::array::{Array, AsArray, RecordBatch, StringViewArray};
-use arrow::datatypes::{Int16Type, Int64Type};
+use arrow::datatypes::{Int16Type, Int64Type, UInt32Type};
 use siphasher::sip128::SipHasher13;
 
 use super::error::LakeError;
@@ -84,7 +84,11 @@ impl Identities {
         let ids = column("request_id")?.as_string_view_opt().ok_or_else(wrong)?;
         let fingerprints = column("fingerprint")?.as_primitive_opt::<Int64Type>().ok_or_else(wrong)?;
         let decoders = column("decoder")?.as_primitive_opt::<Int16Type>().ok_or_else(wrong)?;
-        let objects = column("source_object")?.as_string_view_opt().ok_or_else(wrong)?;
+        let objects = column("source_object")?.as_dictionary_opt::<UInt32Type>().ok_or_else(wrong)?;
+        let names = objects.values().as_string_opt::<i32>().ok_or_else(wrong)?;
+        let numbers: Vec<u32> =
+            names.iter().map(|name| name.map_or(u32::MAX, |name| self.objects.number(name))).collect();
+        let objects = objects.keys();
         let positions = column("source_position")?.as_primitive_opt::<Int64Type>().ok_or_else(wrong)?;
         if fingerprints.null_count() + decoders.null_count() + objects.null_count() + positions.null_count() > 0 {
             return Err(LakeError::corrupt(of, "an event lacks its fingerprint or where it came from"));
@@ -101,7 +105,7 @@ impl Identities {
                     id,
                     fingerprint,
                     decoder: Reverse(decoders.value(row)),
-                    object: self.objects.number(objects.value(row)),
+                    object: numbers[objects.value(row) as usize],
                     position: positions.value(row),
                     row: self.seen,
                 });

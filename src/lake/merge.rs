@@ -7,12 +7,14 @@ use std::sync::Arc;
 
 use arrow::array::{BooleanArray, RecordBatch};
 use arrow::compute::{filter_record_batch, interleave_record_batch};
+use arrow::datatypes::{DataType, SchemaRef};
 use arrow::row::Rows;
 use tokio::runtime::Handle;
 
 use super::Lake;
 use super::error::{Doing, LakeError};
 use super::identity::Verdict;
+use super::labels::{self, Known};
 use super::parquet::{EncodedFile, FileWriter};
 use super::read::{GroupReader, OpenFile, open, open_bytes};
 use super::sort::SortKey;
@@ -52,28 +54,38 @@ pub(crate) struct Merge<'a> {
 impl Merge<'_> {
     /// One file of all rows that stay.
     pub(crate) fn file(&self, runs: Vec<Run>) -> Result<EncodedFile, LakeError> {
-        let sort = SortKey::new(self.table)?;
         let mut runs = VecDeque::from(runs);
         while runs.len() > FAN_IN {
-            let merged = self.merge(&sort, runs.drain(..FAN_IN).collect())?;
+            let merged = self.merge(runs.drain(..FAN_IN).collect())?;
             let file = open_bytes(self.lake, self.table, "merged runs", merged.bytes)?;
             runs.push_back(Run { groups: 0..file.groups(), file: RunFile::Open(file), first_row: None });
         }
-        self.merge(&sort, runs.into())
+        self.merge(runs.into())
     }
 
-    fn merge(&self, sort: &SortKey, runs: Vec<Run>) -> Result<EncodedFile, LakeError> {
+    fn merge(&self, runs: Vec<Run>) -> Result<EncodedFile, LakeError> {
         let batch_rows = (DECODED_ROWS / runs.len().max(1)).clamp(1_024, 8_192);
-        let mut output = Output { writer: FileWriter::new(self.table)?, batches: Vec::new(), rows: Vec::new() };
-        let mut cursors = Vec::new();
-        for run in runs {
+        let opened = runs.into_iter().map(|run| {
             let file = match run.file {
                 RunFile::Open(file) => file,
                 RunFile::At(path) => open(self.handle, self.lake, self.table, &path)?,
             };
-            let (groups, first_row) = (run.groups, run.first_row);
-            let mut cursor = Cursor { file, groups, first_row, reader: None, batch_rows, current: None };
-            if cursor.load(self, sort)? {
+            Ok((file, run.groups, run.first_row))
+        });
+        let opened = opened.collect::<Result<Vec<_>, LakeError>>()?;
+        // A column whose values were too many for a dictionary in one run is text in all, or its list could grow without bound.
+        let repeats = |column: &&str| opened.iter().all(|(file, ..)| file.has_dictionary(column));
+        let texts: Vec<&str> = self.table.labels().iter().copied().filter(|column| !repeats(column)).collect();
+        let schema = labels::retyped(&self.table.row_schema(), |field| {
+            texts.contains(&field.name().as_str()).then_some(DataType::Utf8View)
+        });
+        let sort = &SortKey::new(self.table, schema.clone())?;
+        let mut output = Output { writer: FileWriter::new(self.table, &texts)?, batches: Vec::new(), rows: Vec::new() };
+        let mut cursors = Vec::new();
+        for (file, groups, first_row) in opened {
+            let (schema, known) = (schema.clone(), Vec::new());
+            let mut cursor = Cursor { file, schema, groups, first_row, reader: None, batch_rows, known, current: None };
+            if cursor.load(self, sort, &mut output.writer)? {
                 cursors.push(cursor);
             }
         }
@@ -86,7 +98,7 @@ impl Merge<'_> {
                 cursors.iter_mut().filter_map(|cursor| cursor.current.as_mut()).for_each(|c| c.output = None);
             }
             let cursor = &mut cursors[least];
-            if cursor.step() || cursor.load(self, sort)? {
+            if cursor.step() || cursor.load(self, sort, &mut output.writer)? {
                 heap.least_grew(&cursors);
             } else {
                 heap.remove_least(&cursors);
@@ -100,10 +112,12 @@ impl Merge<'_> {
 /// A run and where we are in it.
 struct Cursor {
     file: OpenFile,
+    schema: SchemaRef,
     groups: Range<usize>,
     first_row: Option<usize>,
     reader: Option<GroupReader>,
     batch_rows: usize,
+    known: Vec<Known>,
     current: Option<Current>,
 }
 
@@ -135,14 +149,14 @@ impl Cursor {
     }
 
     /// Goes to the next batch that has rows which stay; false at the end of the run.
-    fn load(&mut self, merge: &Merge<'_>, sort: &SortKey) -> Result<bool, LakeError> {
+    fn load(&mut self, merge: &Merge<'_>, sort: &SortKey, writer: &mut FileWriter) -> Result<bool, LakeError> {
         self.current = None;
         loop {
             let reader = match &mut self.reader {
                 Some(reader) => reader,
                 None => {
                     let Some(group) = self.groups.next() else { return Ok(false) };
-                    self.reader.insert(self.file.group(merge.handle, group, None, self.batch_rows)?)
+                    self.reader.insert(self.file.group(merge.handle, group, &self.schema, self.batch_rows)?)
                 }
             };
             let Some(batch) = reader.next() else {
@@ -159,7 +173,9 @@ impl Cursor {
                 batch = staying(&batch, verdicts).doing("filter", merge.table.name())?;
             }
             if batch.num_rows() > 0 {
-                self.current = Some(Current { keys: sort.keys(&batch)?, batch, row: 0, output: None });
+                let keys = sort.keys(&batch)?;
+                let batch = writer.adopt(&batch, &mut self.known)?;
+                self.current = Some(Current { keys, batch, row: 0, output: None });
                 return Ok(true);
             }
         }
@@ -192,7 +208,7 @@ impl Output {
         if !self.rows.is_empty() {
             let batches: Vec<&RecordBatch> = self.batches.iter().collect();
             let batch = interleave_record_batch(&batches, &self.rows).doing("merge", table.name())?;
-            self.writer.write(&batch)?;
+            self.writer.write_adopted(&batch)?;
         }
         self.batches.clear();
         self.rows.clear();

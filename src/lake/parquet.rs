@@ -3,17 +3,21 @@
 
 use std::sync::Arc;
 
-use arrow::array::RecordBatch;
-use arrow::datatypes::SchemaRef;
+use arrow::array::{AsArray, RecordBatch};
+use arrow::datatypes::{SchemaRef, UInt32Type};
 use bytes::Bytes;
-use parquet::arrow::ArrowWriter;
-use parquet::arrow::arrow_writer::ArrowWriterOptions;
-use parquet::basic::{Compression, Encoding, ZstdLevel};
+use parquet::arrow::ArrowSchemaConverter;
+use parquet::arrow::arrow_writer::{ArrowColumnWriter, ArrowRowGroupWriterFactory, compute_leaves};
+use parquet::basic::{Compression, CompressionCodec, Encoding, ZstdLevel};
+use parquet::errors::{ParquetError, Result as ParquetResult};
 use parquet::file::metadata::SortingColumn;
 use parquet::file::properties::{EnabledStatistics, WriterProperties, WriterPropertiesBuilder, WriterVersion};
+use parquet::file::writer::SerializedFileWriter;
 use parquet::schema::types::ColumnPath;
+use zstd::bulk::Compressor;
 
 use super::error::{Doing, LakeError};
+use super::labels::{self, Encoder, Known, Labels};
 use super::sort;
 use super::stats::FileStats;
 use crate::base::{Digest, Digester};
@@ -34,11 +38,36 @@ const WITHOUT_DICTIONARY: &[&str] =
 const WITH_DELTAS: &[&str] = &["event_time", "source_position"];
 
 /// Encodes the rows of one file in memory.
+///
+/// Rows come in as batches whose repeating columns are dictionaries, are adopted (their values numbered for this file) and
+/// written. Between the two they may be mixed with other adopted rows.
 pub(crate) struct FileWriter {
-    writer: ArrowWriter<Vec<u8>>,
+    file: SerializedFileWriter<Vec<u8>>,
     table: Table,
+    schema: SchemaRef,
+    properties: WriterProperties,
+    plain: PlainColumns,
+    /// Repeating columns by their place.
+    labels: Vec<(usize, Labels)>,
+    encoder: Encoder,
+    group: Option<Group>,
+    /// Each row group is written from batches adopted since the last: it has a list of values of its own.
+    forgets: bool,
     rows: u64,
     stats: FileStats,
+}
+
+/// Makes writers for the columns that are no labels.
+struct PlainColumns {
+    places: Vec<usize>,
+    factory: ArrowRowGroupWriterFactory,
+}
+
+/// The row group at hand.
+struct Group {
+    plain: Vec<ArrowColumnWriter>,
+    labels: Vec<Vec<u32>>,
+    rows: usize,
 }
 
 /// A finished file.
@@ -50,54 +79,179 @@ pub(crate) struct EncodedFile {
     pub(crate) stats: String,
 }
 
+impl PlainColumns {
+    fn new(schema: &SchemaRef, places: Vec<usize>, properties: &WriterProperties) -> ParquetResult<Self> {
+        let schema = Arc::new(schema.project(&places)?);
+        let root = ArrowSchemaConverter::new().convert(&schema)?.root_schema_ptr();
+        let file = SerializedFileWriter::new(std::io::sink(), root, Arc::new(properties.clone()))?;
+        Ok(Self { places, factory: ArrowRowGroupWriterFactory::new(&file, schema) })
+    }
+
+    fn writers(&self) -> ParquetResult<Vec<ArrowColumnWriter>> {
+        self.factory.create_column_writers(0)
+    }
+}
+
 impl FileWriter {
-    /// A writer of a table's file, of rows in its file schema.
-    pub(crate) fn new(table: Table) -> Result<Self, LakeError> {
-        Self::with_properties(table, table_properties(table))
+    /// A writer of a table's file. `texts`: repeating columns that have too many values, and are written as any text.
+    pub(crate) fn new(table: Table, texts: &[&str]) -> Result<Self, LakeError> {
+        Self::with(table, texts, table_properties(table), TABLE_PAGES, false)
     }
 
-    /// A writer of a staged file, of rows in the table's file schema.
+    /// A writer of a staged file.
     pub(crate) fn staged(table: Table) -> Result<Self, LakeError> {
-        Self::with_properties(table, staged_properties(table))
+        Self::with(table, &[], staged_properties(table), STAGED_PAGES, true)
     }
 
-    fn with_properties(table: Table, properties: WriterProperties) -> Result<Self, LakeError> {
-        let options = ArrowWriterOptions::new()
-            .with_properties(properties)
-            // The Arrow schema would be stored beside Parquet's own: bytes that change with arrow's version, and a
-            // type (Utf8View) that is ours to choose when reading.
-            .with_skip_arrow_metadata(true);
-        let writer =
-            ArrowWriter::try_new_with_options(Vec::new(), table.file_schema(), options).doing("begin", table.name())?;
-        Ok(Self { writer, table, rows: 0, stats: FileStats::new(table) })
+    fn with(
+        table: Table,
+        texts: &[&str],
+        properties: WriterProperties,
+        pages: Pages,
+        forgets: bool,
+    ) -> Result<Self, LakeError> {
+        let schema = table.file_schema();
+        let is_label = |name: &str| table.labels().contains(&name) && !texts.contains(&name);
+        let names = || schema.fields().iter().map(|field| field.name().as_str()).enumerate();
+        let labels = names().filter(|(_, name)| is_label(name)).map(|(at, _)| (at, Labels::default())).collect();
+        let plain = names().filter(|(_, name)| !is_label(name)).map(|(at, _)| at).collect();
+        let made = || {
+            let root = ArrowSchemaConverter::new().convert(&schema)?.root_schema_ptr();
+            let file = SerializedFileWriter::new(Vec::new(), root, Arc::new(properties.clone()))?;
+            let encoder = Encoder {
+                compressor: Compressor::new(pages.zstd_level)?,
+                codec: CompressionCodec::ZSTD,
+                page_rows: pages.rows,
+                statistics: pages.statistics,
+            };
+            Ok::<_, ParquetError>((file, PlainColumns::new(&schema, plain, &properties)?, encoder))
+        };
+        let (file, plain, encoder) = made().doing("begin", table.name())?;
+        let stats = FileStats::new(table);
+        Ok(Self { file, table, schema, properties, plain, labels, encoder, group: None, forgets, rows: 0, stats })
+    }
+
+    /// The batch with its repeating columns as this file's numbers. `known` is kept by the caller for the batches of one
+    /// source of rows.
+    pub(crate) fn adopt(&mut self, batch: &RecordBatch, known: &mut Vec<Known>) -> Result<RecordBatch, LakeError> {
+        labels::adopt(batch, &mut self.labels, known).doing("encode", self.table.name())
     }
 
     /// Appends rows.
     pub(crate) fn write(&mut self, batch: &RecordBatch) -> Result<(), LakeError> {
+        let adopted = self.adopt(batch, &mut Vec::new())?;
+        self.write_adopted(&adopted)
+    }
+
+    /// Appends adopted rows.
+    pub(crate) fn write_adopted(&mut self, batch: &RecordBatch) -> Result<(), LakeError> {
         self.rows += batch.num_rows() as u64;
-        self.stats.add(batch);
-        self.writer.write(batch).doing("encode", self.table.name())
+        if self.encoder.statistics {
+            self.stats.add(batch);
+        }
+        let mut at = 0;
+        while at < batch.num_rows() {
+            let room = GROUP_ROWS_MAX - self.group.as_ref().map_or(0, |group| group.rows);
+            let rows = room.min(batch.num_rows() - at);
+            self.fill(&batch.slice(at, rows)).doing("encode", self.table.name())?;
+            at += rows;
+            if rows == room {
+                self.end_group()?;
+            }
+        }
+        Ok(())
+    }
+
+    fn fill(&mut self, batch: &RecordBatch) -> ParquetResult<()> {
+        let group = match &mut self.group {
+            Some(group) => group,
+            None => self.group.insert(Group {
+                plain: self.plain.writers()?,
+                labels: vec![Vec::new(); self.labels.len()],
+                rows: 0,
+            }),
+        };
+        for (writer, place) in group.plain.iter_mut().zip(&self.plain.places) {
+            for leaf in compute_leaves(self.schema.field(*place), batch.column(*place))? {
+                writer.write(&leaf)?;
+            }
+        }
+        for (numbers, (place, _)) in group.labels.iter_mut().zip(&self.labels) {
+            let adopted = batch.column(*place).as_primitive_opt::<UInt32Type>();
+            let adopted = adopted.ok_or_else(|| ParquetError::General("rows were not adopted".to_owned()))?;
+            numbers.extend_from_slice(adopted.values());
+        }
+        group.rows += batch.num_rows();
+        Ok(())
     }
 
     /// Ends the row group, so that what follows is a run of its own.
     pub(crate) fn end_group(&mut self) -> Result<(), LakeError> {
-        self.writer.flush().doing("encode", self.table.name())
+        let Some(group) = self.group.take() else { return Ok(()) };
+        self.write_group(group).doing("encode", self.table.name())?;
+        if self.forgets {
+            self.labels.iter_mut().for_each(|(_, labels)| *labels = Labels::default());
+        }
+        Ok(())
+    }
+
+    fn write_group(&mut self, group: Group) -> ParquetResult<()> {
+        let columns = self.file.schema_descr().columns().to_vec();
+        let mut writer = self.file.next_row_group()?;
+        let mut plain = group.plain.into_iter();
+        let mut repeating = self.labels.iter().zip(&group.labels).peekable();
+        for (place, column) in columns.iter().enumerate() {
+            let Some(((_, labels), numbers)) = repeating.next_if(|((at, _), _)| *at == place) else {
+                let column = plain.next().ok_or_else(|| ParquetError::General("a column is missing".to_owned()))?;
+                column.close()?.append_to_row_group(&mut writer)?;
+                continue;
+            };
+            if self.encoder.statistics {
+                self.stats.extend(column.name(), &labels::extent(labels, numbers));
+            }
+            match labels::encode(&mut self.encoder, column, labels, numbers)? {
+                Some(chunk) => writer.append_column(&chunk.bytes, chunk.close)?,
+                None => {
+                    let properties = self.properties.clone().into_builder().set_dictionary_enabled(false).build();
+                    let text = PlainColumns::new(&self.schema, vec![place], &properties)?;
+                    let values = arrow::compute::cast(&labels.texts(numbers), self.schema.field(place).data_type())?;
+                    for mut column in text.writers()? {
+                        for leaf in compute_leaves(self.schema.field(place), &values)? {
+                            column.write(&leaf)?;
+                        }
+                        column.close()?.append_to_row_group(&mut writer)?;
+                    }
+                }
+            }
+        }
+        writer.close().map(drop)
     }
 
     /// The file.
-    pub(crate) fn finish(self) -> Result<EncodedFile, LakeError> {
-        let bytes = Bytes::from(self.writer.into_inner().doing("encode", self.table.name())?);
+    pub(crate) fn finish(mut self) -> Result<EncodedFile, LakeError> {
+        self.end_group()?;
+        let bytes = Bytes::from(self.file.into_inner().doing("encode", self.table.name())?);
         let digest = Digester::default().part(&bytes).finish();
         Ok(EncodedFile { digest, rows: self.rows, stats: self.stats.json(self.rows), bytes })
     }
 }
 
+/// What decides the pages of a file.
+#[derive(Clone, Copy)]
+struct Pages {
+    rows: usize,
+    zstd_level: i32,
+    statistics: bool,
+}
+
+/// Half the size of snappy for these columns, and decoding stays faster than S3 delivers.
+const TABLE_PAGES: Pages = Pages { rows: PAGE_ROWS, zstd_level: 3, statistics: true };
+/// Nothing in a staged file is skipped by statistics, and the cheapest level will do.
+const STAGED_PAGES: Pages = Pages { rows: STAGED_PAGE_ROWS, zstd_level: 1, statistics: false };
+
 /// A table's files are written once or twice and read for years.
 fn table_properties(table: Table) -> WriterProperties {
-    properties(table)
-        // Half the size of snappy for these columns, and decoding stays faster than S3 delivers.
-        .set_compression(Compression::ZSTD(ZstdLevel::try_new(3).unwrap_or_default()))
-        .set_data_page_row_count_limit(PAGE_ROWS)
+    properties(table, TABLE_PAGES)
         // Minimum and maximum per page, so that a reader of one key or one minute skips most pages.
         .set_statistics_enabled(EnabledStatistics::Page)
         .set_statistics_truncate_length(Some(64))
@@ -105,17 +259,17 @@ fn table_properties(table: Table) -> WriterProperties {
         .build()
 }
 
-/// A staged file is read once, whole, and soon: nothing in it is skipped by statistics, and the cheapest level will do.
+/// A staged file is read once, whole, and soon.
 fn staged_properties(table: Table) -> WriterProperties {
-    properties(table)
-        .set_compression(Compression::ZSTD(ZstdLevel::try_new(1).unwrap_or_default()))
-        .set_data_page_row_count_limit(STAGED_PAGE_ROWS)
+    properties(table, STAGED_PAGES)
         .set_statistics_enabled(EnabledStatistics::None)
         .set_offset_index_disabled(true)
+        // Labels have dictionaries of our own making; looking numbers up in one costs more than it saves before the merge.
+        .set_dictionary_enabled(false)
         .build()
 }
 
-fn properties(table: Table) -> WriterPropertiesBuilder {
+fn properties(table: Table, pages: Pages) -> WriterPropertiesBuilder {
     let schema = table.file_schema();
     let sorted_by = sort::order(table).iter().filter_map(|by| {
         Some(SortingColumn {
@@ -131,6 +285,8 @@ fn properties(table: Table) -> WriterPropertiesBuilder {
         // Constant, without a version: an upgrade must not change bytes. The word `version` must be there, or
         // parquet-mr (Spark, Hive) does not trust the statistics of text columns.
         .set_created_by("meterlake version 1".to_owned())
+        .set_compression(Compression::ZSTD(ZstdLevel::try_new(pages.zstd_level).unwrap_or_default()))
+        .set_data_page_row_count_limit(pages.rows)
         .set_max_row_group_row_count(Some(GROUP_ROWS_MAX))
         // Bytes would close a row group at a point that depends on the encoder's estimate.
         .set_max_row_group_bytes(None)
@@ -153,7 +309,7 @@ fn properties(table: Table) -> WriterPropertiesBuilder {
 
 /// Encodes batches that the caller has sorted; `None` for no rows.
 pub(crate) fn encode(table: Table, batches: &[RecordBatch]) -> Result<Option<EncodedFile>, LakeError> {
-    let mut writer = FileWriter::new(table)?;
+    let mut writer = FileWriter::new(table, &[])?;
     let schema = table.file_schema();
     for batch in batches {
         writer.write(&conform(&schema, batch, table.name())?)?;

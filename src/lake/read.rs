@@ -35,7 +35,7 @@ pub(crate) struct OpenFile {
     table: Table,
     size: u64,
     tail: Bytes,
-    metadata: ArrowReaderMetadata,
+    metadata: Arc<ParquetMetaData>,
 }
 
 /// Opens a file. Waits for the store on this thread.
@@ -72,8 +72,9 @@ pub(crate) async fn all(
         let file = open(&handle, &owner, table, &at)?;
         let names: Option<Vec<&str>> = columns.as_ref().map(|names| names.iter().map(String::as_str).collect());
         let mut batches = Vec::new();
+        let schema = projected(&file.table.file_schema(), names.as_deref()).doing("read", &at)?;
         for group in 0..file.groups() {
-            for batch in file.group(&handle, group, names.as_deref(), 65_536)? {
+            for batch in file.group(&handle, group, &schema, 65_536)? {
                 batches.push(batch?);
             }
         }
@@ -98,15 +99,11 @@ fn open_from(lake: &Lake, table: Table, path: Path, tail: Bytes, size: u64) -> R
         Err(error) => Err(error),
     };
     let metadata = Arc::new(metadata.doing("read the footer of", &path)?);
-    let hint = hint(table, &metadata).doing("read the footer of", &path)?;
-    let options = ArrowReaderOptions::new().with_schema(hint);
-    let metadata = ArrowReaderMetadata::try_new(metadata, options).doing("read the footer of", &path)?;
     Ok(OpenFile { lake: lake.clone(), path, table, size, tail, metadata })
 }
 
-/// The file's columns with the types the table gives them: Parquet does not say that text is to be read as views.
-fn hint(table: Table, metadata: &ParquetMetaData) -> ParquetResult<Arc<Schema>> {
-    let wanted = table.file_schema();
+/// The file's columns with the types wanted: Parquet does not say whether text is to be read as views or as dictionaries.
+fn hint(wanted: &Schema, metadata: &ParquetMetaData) -> ParquetResult<Arc<Schema>> {
     let found = ::parquet::arrow::parquet_to_arrow_schema(metadata.file_metadata().schema_descr(), None)?;
     let fields = found.fields().iter().map(|field| match wanted.field_with_name(field.name()) {
         Ok(column) => Field::new(field.name(), column.data_type().clone(), field.is_nullable()),
@@ -115,10 +112,9 @@ fn hint(table: Table, metadata: &ParquetMetaData) -> ParquetResult<Arc<Schema>> 
     Ok(Arc::new(Schema::new(fields.collect::<Vec<_>>())))
 }
 
-/// The table's file schema, or the named columns of it in the order named.
-fn projected(table: Table, columns: Option<&[&str]>) -> Result<SchemaRef, ArrowError> {
-    let schema = table.file_schema();
-    let Some(names) = columns else { return Ok(schema) };
+/// The schema, or the named columns of it in the order named.
+pub(crate) fn projected(schema: &SchemaRef, columns: Option<&[&str]>) -> Result<SchemaRef, ArrowError> {
+    let Some(names) = columns else { return Ok(schema.clone()) };
     let indices = names.iter().map(|name| schema.index_of(name)).collect::<Result<Vec<_>, _>>()?;
     schema.project(&indices).map(Arc::new)
 }
@@ -126,45 +122,49 @@ fn projected(table: Table, columns: Option<&[&str]>) -> Result<SchemaRef, ArrowE
 impl OpenFile {
     /// Rows of the file.
     pub(crate) fn rows(&self) -> u64 {
-        self.metadata.metadata().row_groups().iter().map(|group| group.num_rows().unsigned_abs()).sum()
+        self.metadata.row_groups().iter().map(|group| group.num_rows().unsigned_abs()).sum()
     }
 
     /// Row groups of the file.
     pub(crate) fn groups(&self) -> usize {
-        self.metadata.metadata().num_row_groups()
+        self.metadata.num_row_groups()
     }
 
     /// Rows of one row group.
     pub(crate) fn group_rows(&self, group: usize) -> usize {
-        self.metadata.metadata().row_group(group).num_rows().unsigned_abs() as usize
+        self.metadata.row_group(group).num_rows().unsigned_abs() as usize
     }
 
-    /// Fetches one row group: all the table's columns, or those named. Waits for the store on this thread.
+    /// Whether all of a column is encoded by dictionaries: that its values do repeat.
+    pub(crate) fn has_dictionary(&self, column: &str) -> bool {
+        self.metadata.row_groups().iter().all(|group| {
+            let chunk = group.columns().iter().find(|chunk| chunk.column_descr().name() == column);
+            chunk.is_none_or(|chunk| chunk.dictionary_page_offset().is_some())
+        })
+    }
+
+    /// Fetches one row group: the columns of `schema`, some or all of the table's. Waits for the store on this thread.
     pub(crate) fn group(
         &self,
         handle: &Handle,
         group: usize,
-        columns: Option<&[&str]>,
+        schema: &SchemaRef,
         batch_rows: usize,
     ) -> Result<GroupReader, LakeError> {
-        let schema = self.metadata.parquet_schema();
-        let mask = match columns {
-            Some(names) => ProjectionMask::columns(schema, names.iter().copied()),
-            None => ProjectionMask::all(),
-        };
-        let chunks = self.metadata.metadata().row_group(group).columns().iter().enumerate();
+        let names = schema.fields().iter().map(|field| field.name().as_str());
+        let mask = ProjectionMask::columns(self.metadata.file_metadata().schema_descr(), names);
+        let chunks = self.metadata.row_group(group).columns().iter().enumerate();
         let ranges = chunks.filter(|(index, _)| mask.leaf_included(*index)).map(|(_, chunk)| {
             let (start, length) = chunk.byte_range();
             start..start + length
         });
         let segments = self.fetch(handle, ranges.collect())?;
-        let builder = ParquetRecordBatchReaderBuilder::new_with_metadata(segments, self.metadata.clone());
+        let hint = hint(schema, &self.metadata).doing("read", &self.path)?;
+        let options = ArrowReaderOptions::new().with_schema(hint);
+        let metadata = ArrowReaderMetadata::try_new(self.metadata.clone(), options).doing("read", &self.path)?;
+        let builder = ParquetRecordBatchReaderBuilder::new_with_metadata(segments, metadata);
         let reader = builder.with_projection(mask).with_row_groups(vec![group]).with_batch_size(batch_rows).build();
-        Ok(GroupReader {
-            reader: reader.doing("read", &self.path)?,
-            path: self.path.clone(),
-            schema: projected(self.table, columns).doing("read", &self.path)?,
-        })
+        Ok(GroupReader { reader: reader.doing("read", &self.path)?, path: self.path.clone(), schema: schema.clone() })
     }
 
     fn fetch(&self, handle: &Handle, ranges: Vec<Range<u64>>) -> Result<Segments, LakeError> {

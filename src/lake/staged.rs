@@ -13,7 +13,7 @@ use object_store::PutPayload;
 use object_store::path::Path;
 
 use super::error::{Doing, LakeError};
-use super::parquet::{EncodedFile, FileWriter};
+use super::parquet::{EncodedFile, FileWriter, conform};
 use super::receipt::{ObjectVersion, Receipt, StagedHour};
 use super::sort::SortKey;
 use super::{Lake, layout};
@@ -66,7 +66,7 @@ impl Lake {
             object,
             table,
             hours_max,
-            sort: SortKey::new(table)?,
+            sort: SortKey::new(table, table.row_schema())?,
             hours: BTreeMap::new(),
             buffered_rows: 0,
             buffered_bytes: 0,
@@ -79,8 +79,10 @@ impl Lake {
 }
 
 impl StageWriter {
-    /// Takes events in the table's file schema. This is work for a blocking thread: it sorts and compresses.
+    /// Takes events in the table's file schema; repeating columns may be dictionaries. This is work for a blocking thread:
+    /// it sorts and compresses.
     pub fn push(&mut self, batch: &RecordBatch) -> Result<(), LakeError> {
+        let batch = &conform(&self.table.row_schema(), batch, &self.object.key)?;
         for (hour, part) in self.split(batch)? {
             let rows = part.num_rows();
             self.staged += rows as u64;

@@ -7,6 +7,7 @@ use arrow::datatypes::TimestampMicrosecondType;
 use chrono::{DateTime, SecondsFormat};
 use serde_json::{Map, Value, json};
 
+use super::labels::Extent;
 use crate::schema::{ColumnType, Table};
 
 /// Columns worth skipping files by, in any table that has them.
@@ -76,6 +77,20 @@ impl FileStats {
                     }
                 }
             }
+        }
+    }
+
+    /// Takes the ends of a column of labels into account, by its name.
+    pub(crate) fn extend(&mut self, column: &str, extent: &Extent) {
+        let Some(stats) = self.columns.iter_mut().find(|stats| stats.name == column) else { return };
+        stats.nulls += extent.nulls;
+        let (Range::Text(range), Some((low, high))) = (&mut stats.range, &extent.ends) else { return };
+        let (a, b) = range.get_or_insert_with(|| (low.to_string(), high.to_string()));
+        if **low < **a {
+            *a = low.to_string();
+        }
+        if **high > **b {
+            *b = high.to_string();
         }
     }
 

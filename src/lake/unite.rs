@@ -12,7 +12,7 @@ use tokio::runtime::Handle;
 use super::Lake;
 use super::commit::NewFile;
 use super::delta::LakeTable;
-use super::error::LakeError;
+use super::error::{Doing, LakeError};
 use super::files::table_path;
 use super::identity::{self, Identities};
 use super::merge::{Merge, Run, RunFile};
@@ -207,8 +207,9 @@ impl Work {
     }
 
     fn identify(&self, identities: &mut Identities, file: &OpenFile, path: &str) -> Result<(), LakeError> {
+        let schema = read::projected(&self.table.row_schema(), Some(identity::COLUMNS)).doing("read", path)?;
         for group in 0..file.groups() {
-            for batch in file.group(&self.handle, group, Some(identity::COLUMNS), IDENTITY_ROWS)? {
+            for batch in file.group(&self.handle, group, &schema, IDENTITY_ROWS)? {
                 identities.add(&batch?, path)?;
             }
         }

@@ -2,12 +2,14 @@
 //! Names are snake_case and no reserved words; there are no unsigned integers; times are UTC microseconds
 //! (Delta's `timestamp`); money is DECIMAL. Every table but the configuration ones is partitioned by `day`.
 
+mod labels;
 mod tables;
 
 use std::sync::Arc;
 
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
 
+pub use labels::label_type;
 pub use tables::Table;
 
 /// The type of a column.

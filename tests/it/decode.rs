@@ -190,7 +190,7 @@ fn read_chunks<'a>(plan: &DecodePlan, chunks: impl IntoIterator<Item = &'a [u8]>
     let (mut events, mut rejects) = (Vec::new(), Vec::new());
     let mut take = |decoder: &mut Decoder| {
         while let Some(batch) = decoder.next_events() {
-            assert_eq!(batch.schema(), plan.table().file_schema());
+            assert_eq!(batch.schema(), plan.table().row_schema());
             rows(&batch, &mut events);
         }
         while let Some(batch) = decoder.next_rejects() {
@@ -201,6 +201,8 @@ fn read_chunks<'a>(plan: &DecodePlan, chunks: impl IntoIterator<Item = &'a [u8]>
         decoder.push(chunk)?;
         take(&mut decoder);
     }
+    decoder.end();
+    take(&mut decoder);
     decoder.finish()?;
     take(&mut decoder);
     let counts = decoder.counts();

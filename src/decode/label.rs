@@ -1,0 +1,146 @@
+//! A text column in which values repeat, as numbers into a list of its distinct values. What a value of the log becomes
+//! (percent-decoded, free of control characters, valid UTF-8) is worked out when it is first met; after that a row costs
+//! finding it again. The list starts anew with each batch, which bounds what a caller who makes values up can cost.
+
+use std::sync::Arc;
+
+use arrow::array::{ArrayRef, DictionaryArray, StringBuilder, UInt32Array};
+use arrow::buffer::NullBuffer;
+use hashbrown::HashMap;
+
+use super::redact::Scrub;
+use super::text::{is_clean, percent_decode, push_clean};
+
+/// The number of no value.
+const NONE: u32 = u32::MAX;
+
+/// Builds such a column.
+#[derive(Default)]
+pub(super) struct Label {
+    numbers: Vec<u32>,
+    has_null: bool,
+    values: Vec<Box<[u8]>>,
+    /// Values as they are stored.
+    known: HashMap<Box<[u8]>, u32>,
+    /// Values as they are logged, percent-encoded.
+    known_raw: HashMap<Box<[u8]>, u32>,
+    /// What was logged last: rows that follow each other are often alike.
+    last_raw: Vec<u8>,
+    last: u32,
+    decoded: Vec<u8>,
+}
+
+impl Label {
+    pub(super) fn new() -> Self {
+        Self { last: NONE, ..Self::default() }
+    }
+
+    pub(super) fn null(&mut self) {
+        self.has_null = true;
+        self.numbers.push(NONE);
+    }
+
+    /// Appends text known to be clean.
+    pub(super) fn text(&mut self, text: &str) {
+        let number = self.number(text.as_bytes());
+        self.numbers.push(number);
+    }
+
+    /// Appends bytes as they are, but for control characters and invalid UTF-8.
+    pub(super) fn clean(&mut self, bytes: Option<&[u8]>) {
+        let Some(bytes) = bytes else { return self.null() };
+        let number = self.number(bytes);
+        self.numbers.push(number);
+    }
+
+    /// Appends a field of a CloudFront log, percent-decoded once.
+    pub(super) fn decoded(&mut self, raw: Option<&[u8]>) {
+        let Some(raw) = raw else { return self.null() };
+        let number = self.number_of_raw(raw);
+        self.numbers.push(number);
+    }
+
+    /// The same with a key, should it stand in the field, replaced by its reference.
+    pub(super) fn private(&mut self, raw: Option<&[u8]>, key: Option<&Scrub>) {
+        let (Some(raw), Some(key)) = (raw, key) else { return self.decoded(raw) };
+        if !key.survives_cleaning() {
+            // The key cannot be looked for in what is stored.
+            let mut decoded = std::mem::take(&mut self.decoded);
+            decoded.clear();
+            percent_decode(raw, &mut decoded);
+            self.private_bytes(&decoded, Some(key));
+            self.decoded = decoded;
+            return;
+        }
+        let mut number = self.number_of_raw(raw);
+        if let Some(scrubbed) = key.scrubbed(&self.values[number as usize]) {
+            number = self.number(&scrubbed);
+        }
+        self.numbers.push(number);
+    }
+
+    /// The same for bytes that are decoded already.
+    pub(super) fn private_bytes(&mut self, bytes: &[u8], key: Option<&Scrub>) {
+        let scrubbed = key.and_then(|key| key.scrubbed(bytes));
+        self.clean(Some(scrubbed.as_deref().unwrap_or(bytes)));
+    }
+
+    fn number_of_raw(&mut self, raw: &[u8]) -> u32 {
+        if self.last != NONE && self.last_raw == raw {
+            return self.last;
+        }
+        let number = match self.known_raw.get(raw) {
+            Some(number) => *number,
+            None => {
+                let mut decoded = std::mem::take(&mut self.decoded);
+                decoded.clear();
+                percent_decode(raw, &mut decoded);
+                let number = self.number(&decoded);
+                self.decoded = decoded;
+                self.known_raw.insert(raw.into(), number);
+                number
+            }
+        };
+        self.last_raw.clear();
+        self.last_raw.extend_from_slice(raw);
+        self.last = number;
+        number
+    }
+
+    fn number(&mut self, bytes: &[u8]) -> u32 {
+        if let Some(number) = self.known.get(bytes) {
+            return *number;
+        }
+        if is_clean(bytes) {
+            return self.add(bytes);
+        }
+        let mut clean = String::new();
+        push_clean(bytes, &mut clean);
+        match self.known.get(clean.as_bytes()) {
+            Some(number) => *number,
+            None => self.add(clean.as_bytes()),
+        }
+    }
+
+    fn add(&mut self, clean: &[u8]) -> u32 {
+        let number = self.values.len() as u32;
+        self.values.push(clean.into());
+        self.known.insert(clean.into(), number);
+        number
+    }
+
+    /// The column; the next begins.
+    pub(super) fn finish(&mut self) -> ArrayRef {
+        let numbers = std::mem::take(&mut self.numbers);
+        let nulls = self.has_null.then(|| NullBuffer::from_iter(numbers.iter().map(|number| *number != NONE)));
+        let mut values = StringBuilder::with_capacity(self.values.len(), self.values.iter().map(|v| v.len()).sum());
+        for value in self.values.drain(..) {
+            values.append_value(String::from_utf8_lossy(&value));
+        }
+        self.known.clear();
+        self.known_raw.clear();
+        (self.has_null, self.last) = (false, NONE);
+        let keys = UInt32Array::new(numbers.into(), nulls);
+        Arc::new(DictionaryArray::new(keys, Arc::new(values.finish())))
+    }
+}
