@@ -2,6 +2,7 @@
 //! that reads the clock, the environment and configuration files, and the only one that prints: data on stdout, talk on
 //! stderr. Exit codes: 0 done; 1 done, but something needs a look; 2 could not run.
 
+mod arenas;
 mod args;
 mod bar;
 mod grid;
@@ -59,6 +60,7 @@ impl Talk {
 
 /// Runs the command that the process was started with.
 pub fn main() -> ExitCode {
+    arenas::limit();
     let cli = Cli::parse();
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,

@@ -2,7 +2,6 @@
 //! of its distinct values, so that a value is hashed, compared and copied once and not once per row. This is where the
 //! lists become Parquet dictionaries: `Labels` numbers the values of one file, [`encode`] makes a column chunk of them.
 
-use std::cmp::Ordering;
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -267,7 +266,12 @@ pub(crate) fn encode(
 }
 
 /// The order of the values a chunk uses.
-struct Ranks(Vec<u32>);
+struct Ranks {
+    /// Places in order.
+    order: Vec<u32>,
+    /// The rank of each place.
+    of: Vec<u32>,
+}
 
 impl Ranks {
     fn new(used: &Used<'_>) -> Option<Self> {
@@ -277,17 +281,18 @@ impl Ranks {
         let mut order: Vec<u32> = (0..used.values.len() as u32).collect();
         order.sort_unstable_by(|a, b| used.values[*a as usize].cmp(used.values[*b as usize]));
         let mut ranks = vec![0; order.len()];
-        for (rank, place) in (0..).zip(order) {
-            ranks[place as usize] = rank;
+        for (rank, place) in (0..).zip(&order) {
+            ranks[*place as usize] = rank;
         }
-        Some(Self(ranks))
+        Some(Self { order, of: ranks })
     }
 
     /// The least and greatest of some of them.
     fn ends<'a>(&self, used: &Used<'a>, places: &[u32]) -> Option<(&'a Arc<str>, &'a Arc<str>)> {
-        let by_rank = |a: &&u32, b: &&u32| -> Ordering { self.0[**a as usize].cmp(&self.0[**b as usize]) };
-        let (least, greatest) = (places.iter().min_by(by_rank)?, places.iter().max_by(by_rank)?);
-        Some((used.values[*least as usize], used.values[*greatest as usize]))
+        let ranks = places.iter().map(|place| self.of[*place as usize]);
+        let (least, greatest) = ranks.fold((u32::MAX, 0), |(low, high), rank| (low.min(rank), high.max(rank)));
+        let value = |rank: u32| self.order.get(rank as usize).map(|place| used.values[*place as usize]);
+        if places.is_empty() { None } else { value(least).zip(value(greatest)) }
     }
 }
 
