@@ -70,7 +70,7 @@ fn cases() -> [Case; 2] {
             (1, 50_000),
             "landing/apigateway",
             origin,
-            KeySpec::Context("$context.identity.apiKeyId".to_owned()),
+            KeySpec::Variable("$context.identity.apiKeyId".to_owned()),
         ),
     ]
 }
