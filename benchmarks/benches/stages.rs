@@ -47,7 +47,8 @@ fn case(name: &'static str, records: (u64, u64), landing: &str, format: Format, 
     let folder = TempDir::new().expect("a temporary folder");
     let out = folder.path().join("data");
     let (edge, origin) = records;
-    let args = Args { edge, origin, object_records: 1 << 20, ..Args::new(out.clone()) };
+    let mut args = Args::new(out.clone());
+    (args.edge, args.origin, args.object_records) = (edge, origin, 1 << 20);
     generate(&args).expect("the generator writes");
     let gzip = std::fs::read(object(&out.join(landing))).expect("one object");
     let mut plain = Vec::new();
