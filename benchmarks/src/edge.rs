@@ -110,10 +110,6 @@ impl Kind for Edge {
         fields.join("\t")
     }
 
-    fn cut(record: &mut String) {
-        record.truncate(record.len() / 2);
-    }
-
     fn put(records: &[String], out: &mut Writer, _: &mut Rng) -> std::io::Result<()> {
         for record in records {
             out.write(record.as_bytes())?;

@@ -21,8 +21,6 @@ pub(crate) trait Kind {
 
     /// One record of a request that ended at that time.
     fn record(rng: &mut Rng, customers: u64, at_ms: i64) -> String;
-    /// Makes a record unreadable.
-    fn cut(record: &mut String);
     /// Writes the records of one object.
     fn put(records: &[String], out: &mut Writer, rng: &mut Rng) -> io::Result<()>;
 }
@@ -85,7 +83,7 @@ pub(crate) fn write<K: Kind>(args: &Args, requests: u64) -> io::Result<Landed> {
             under_way.push(Reverse((at_ms + rng.i64(1..LATE_MS_MAX), number, record)));
             continue;
         } else if rng.f64() < args.bad {
-            K::cut(&mut record);
+            record.truncate(record.len() / 2);
         }
         object.push(record);
         if object.len() as u64 >= args.object_records {

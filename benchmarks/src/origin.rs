@@ -39,10 +39,6 @@ impl Kind for Origin {
         )
     }
 
-    fn cut(record: &mut String) {
-        record.truncate(record.len() / 2);
-    }
-
     fn put(records: &[String], out: &mut Writer, rng: &mut Rng) -> std::io::Result<()> {
         let mut id: u128 = rng.u128(..) >> 2;
         for records in records.chunks(ENVELOPE_RECORDS) {

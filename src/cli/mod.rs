@@ -60,8 +60,8 @@ impl Talk {
 
 /// Runs the command that the process was started with.
 pub fn main() -> ExitCode {
-    arenas::limit();
     let cli = Cli::parse();
+    arenas::limit();
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => return failed(&error.into()),

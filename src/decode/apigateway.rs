@@ -179,10 +179,6 @@ impl From<JsonError> for Misfit {
 }
 
 impl OriginReader {
-    pub(super) fn plan(&self) -> &Arc<OriginPlan> {
-        &self.plan
-    }
-
     pub(super) fn new(plan: &Arc<OriginPlan>, of: &Origin<'_>) -> Self {
         Self {
             plan: plan.clone(),
@@ -191,6 +187,11 @@ impl OriginReader {
             authorizer: String::new(),
             text: String::new(),
         }
+    }
+
+    /// What is fixed for the source.
+    pub(super) fn plan(&self) -> &Arc<OriginPlan> {
+        &self.plan
     }
 
     /// The rows so far as a batch.

@@ -10,7 +10,7 @@ use arrow::array::{
 
 use super::label::Label;
 use super::redact::Scrub;
-use super::text::{is_control, percent_decode, push_clean};
+use super::text::{as_clean, percent_decode, push_clean};
 use crate::schema::Table;
 
 /// Rows of a full batch.
@@ -35,9 +35,9 @@ impl Text {
     /// Appends bytes as they are, but for control characters and invalid UTF-8.
     pub(super) fn clean(&mut self, bytes: Option<&[u8]>) {
         let Some(bytes) = bytes else { return self.null() };
-        match std::str::from_utf8(bytes) {
-            Ok(text) if !bytes.iter().any(|&byte| is_control(byte)) => self.builder.append_value(text),
-            _ => {
+        match as_clean(bytes) {
+            Some(text) => self.builder.append_value(text),
+            None => {
                 self.clean.clear();
                 push_clean(bytes, &mut self.clean);
                 self.builder.append_value(&self.clean);

@@ -261,7 +261,7 @@ impl Taker for Sink {
             }
             Value::Whole(document) if envelope::may_be_envelope(&self.envelope_sign, document) => {
                 let mut envelope = std::mem::take(&mut self.envelope);
-                let read = envelope.read(document, |_, _| None);
+                let read = envelope.read(document);
                 let done = match read {
                     Ok(Some(kind)) => self.events_of(document, &envelope, kind),
                     Ok(None) => self.record(document),

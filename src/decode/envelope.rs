@@ -48,20 +48,16 @@ pub(super) fn sign() -> memchr::memmem::Finder<'static> {
 }
 
 impl Envelope {
-    /// Reads a document; `None` where it is no envelope. `unescape` may append the record that a message begins with and
-    /// give its length, escapes included.
-    pub(super) fn read(
-        &mut self,
-        document: &[u8],
-        unescape: impl FnMut(&[u8], &mut Vec<u8>) -> Option<usize>,
-    ) -> Result<Option<Kind>, JsonError> {
+    /// Reads a document; `None` where it is no envelope.
+    pub(super) fn read(&mut self, document: &[u8]) -> Result<Option<Kind>, JsonError> {
         let mut scanner = Scanner::new(document);
-        let kind = self.read_next(&mut scanner, unescape)?;
+        let kind = self.read_next(&mut scanner, |_, _| None)?;
         scanner.end()?;
         Ok(kind)
     }
 
     /// Reads the envelope that `text` begins with; `None` where there is none, or not all of one. Also gives its length.
+    /// `unescape` may append the record that a message begins with and give its length, escapes included.
     pub(super) fn read_first(
         &mut self,
         text: &[u8],
@@ -143,7 +139,7 @@ mod tests {
 
     fn read(document: &str) -> Result<Option<(Kind, Vec<String>)>, JsonError> {
         let mut envelope = Envelope::default();
-        let kind = envelope.read(document.as_bytes(), |_, _| None)?;
+        let kind = envelope.read(document.as_bytes())?;
         let texts = envelope.messages.iter().map(|message| match message {
             Some(Message::Plain(start, end) | Message::Escaped(start, end)) => document[*start..*end].to_owned(),
             Some(Message::Unescaped(..)) => panic!("nothing was unescaped"),

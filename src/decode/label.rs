@@ -9,7 +9,7 @@ use arrow::buffer::NullBuffer;
 use hashbrown::HashMap;
 
 use super::redact::Scrub;
-use super::text::{is_clean, percent_decode, push_clean};
+use super::text::{as_clean, percent_decode, push_clean};
 
 /// The number of no value.
 const NONE: u32 = u32::MAX;
@@ -19,7 +19,7 @@ const NONE: u32 = u32::MAX;
 pub(super) struct Label {
     numbers: Vec<u32>,
     has_null: bool,
-    values: Vec<Box<[u8]>>,
+    values: Vec<Box<str>>,
     /// Values as they are stored.
     known: HashMap<Box<[u8]>, u32>,
     /// Values as they are logged, percent-encoded.
@@ -42,8 +42,7 @@ impl Label {
 
     /// Appends text known to be clean.
     pub(super) fn text(&mut self, text: &str) {
-        let number = self.number(text.as_bytes());
-        self.numbers.push(number);
+        self.clean(Some(text.as_bytes()));
     }
 
     /// Appends bytes as they are, but for control characters and invalid UTF-8.
@@ -73,7 +72,7 @@ impl Label {
             return;
         }
         let mut number = self.number_of_raw(raw);
-        if let Some(scrubbed) = key.scrubbed(&self.values[number as usize]) {
+        if let Some(scrubbed) = key.scrubbed(self.values[number as usize].as_bytes()) {
             number = self.number(&scrubbed);
         }
         self.numbers.push(number);
@@ -111,21 +110,14 @@ impl Label {
         if let Some(number) = self.known.get(bytes) {
             return *number;
         }
-        if is_clean(bytes) {
-            return self.add(bytes);
-        }
-        let mut clean = String::new();
-        push_clean(bytes, &mut clean);
-        match self.known.get(clean.as_bytes()) {
-            Some(number) => *number,
-            None => self.add(clean.as_bytes()),
-        }
-    }
-
-    fn add(&mut self, clean: &[u8]) -> u32 {
+        let Some(text) = as_clean(bytes) else {
+            let mut clean = String::new();
+            push_clean(bytes, &mut clean);
+            return self.number(clean.as_bytes());
+        };
         let number = self.values.len() as u32;
-        self.values.push(clean.into());
-        self.known.insert(clean.into(), number);
+        self.values.push(text.into());
+        self.known.insert(bytes.into(), number);
         number
     }
 
@@ -135,7 +127,7 @@ impl Label {
         let nulls = self.has_null.then(|| NullBuffer::from_iter(numbers.iter().map(|number| *number != NONE)));
         let mut values = StringBuilder::with_capacity(self.values.len(), self.values.iter().map(|v| v.len()).sum());
         for value in self.values.drain(..) {
-            values.append_value(String::from_utf8_lossy(&value));
+            values.append_value(value);
         }
         self.known.clear();
         self.known_raw.clear();

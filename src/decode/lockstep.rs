@@ -5,6 +5,8 @@
 //! Whatever is odd (a quote, backslash or line end in a value, another order of keys, other white space) does not match
 //! and is left to the JSON reader. What does match means the same to both: no value can end but at its own quote.
 
+use super::template::SIGIL;
+
 /// A format as text between variables. Only formats whose variables each stand alone between quotes have one.
 #[derive(Debug)]
 pub(super) struct Lockstep {
@@ -33,8 +35,6 @@ impl Fixed {
         Self { plain: text.to_vec(), escaped }
     }
 }
-
-const SIGIL: &[u8] = b"$context.";
 
 impl Lockstep {
     /// Reads a format that is known to be well-formed. `slot` gives a variable's place by its name without `$context.`.

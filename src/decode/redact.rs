@@ -1,6 +1,6 @@
 //! Takes keys out of text that is stored: parameters of a query by name, and a key that was found wherever else it stands.
 
-use super::text::form_decode;
+use super::text::{as_clean, form_decode};
 
 /// Shorter keys are not looked for in other fields: they would be found in half of all words.
 const SCRUB_KEY_BYTES_MIN: usize = 16;
@@ -60,7 +60,7 @@ impl Scrub {
 
     /// Whether the key is stored as it was sent: then it can be found in what is stored.
     pub(super) fn survives_cleaning(&self) -> bool {
-        self.finder.as_ref().is_none_or(|finder| super::text::is_clean(finder.needle()))
+        self.finder.as_ref().is_none_or(|finder| as_clean(finder.needle()).is_some())
     }
 
     /// `text` with the key replaced, where it stands in it.

@@ -5,7 +5,8 @@
 use super::error::SpecError;
 use super::json::Text;
 
-const SIGIL: &[u8] = b"$context.";
+/// What every variable begins with.
+pub(super) const SIGIL: &[u8] = b"$context.";
 const DEPTH_MAX: usize = 16;
 
 /// A format, read.

@@ -31,9 +31,10 @@ pub(super) fn is_control(byte: u8) -> bool {
     byte < 0x20 || byte == 0x7f
 }
 
-/// Whether bytes may be stored as they are.
-pub(super) fn is_clean(bytes: &[u8]) -> bool {
-    !bytes.iter().any(|&byte| is_control(byte)) && std::str::from_utf8(bytes).is_ok()
+/// The text, if it may be stored as it is.
+pub(super) fn as_clean(bytes: &[u8]) -> Option<&str> {
+    let text = std::str::from_utf8(bytes).ok()?;
+    (!bytes.iter().any(|&byte| is_control(byte))).then_some(text)
 }
 
 /// Percent-decodes exactly once, byte for byte. A `%` that starts no `%XX` (logs are cut at 800 bytes) stays as it is.

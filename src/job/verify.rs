@@ -148,19 +148,7 @@ async fn recount(
     let mut decoder = Decoder::new(plan, &object.key, object.arrived_at);
     let mut fetched = fetch(place, object)?;
     let mut per_hour = BTreeMap::new();
-    let (mut ended, mut finished) = (false, false);
-    while !finished {
-        match fetched.next_piece().await? {
-            Some(bytes) => decoder.push(&bytes).map_err(failed)?,
-            None if ended => {
-                decoder.finish().map_err(failed)?;
-                finished = true;
-            }
-            None => {
-                decoder.end();
-                ended = true;
-            }
-        }
+    let mut take = |decoder: &mut Decoder| {
         while let Some(events) = decoder.next_events() {
             for (hour, identity) in identities(&events, plan.table())? {
                 if hour.day() == day {
@@ -170,7 +158,16 @@ async fn recount(
             }
         }
         while decoder.next_rejects().is_some() {}
+        Ok::<_, JobError>(())
+    };
+    while let Some(piece) = fetched.next_piece().await? {
+        decoder.push(&piece).map_err(failed)?;
+        take(&mut decoder)?;
     }
+    decoder.end();
+    take(&mut decoder)?;
+    decoder.finish().map_err(failed)?;
+    take(&mut decoder)?;
     Ok((decoder.counts(), per_hour))
 }
 

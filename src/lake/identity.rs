@@ -86,13 +86,13 @@ impl Identities {
         let decoders = column("decoder")?.as_primitive_opt::<Int16Type>().ok_or_else(wrong)?;
         let objects = column("source_object")?.as_dictionary_opt::<UInt32Type>().ok_or_else(wrong)?;
         let names = objects.values().as_string_opt::<i32>().ok_or_else(wrong)?;
-        let numbers: Vec<u32> =
-            names.iter().map(|name| name.map_or(u32::MAX, |name| self.objects.number(name))).collect();
         let objects = objects.keys();
         let positions = column("source_position")?.as_primitive_opt::<Int64Type>().ok_or_else(wrong)?;
-        if fingerprints.null_count() + decoders.null_count() + objects.null_count() + positions.null_count() > 0 {
+        let columns: [&dyn Array; 5] = [fingerprints, decoders, names, objects, positions];
+        if columns.iter().any(|column| column.null_count() > 0) {
             return Err(LakeError::corrupt(of, "an event lacks its fingerprint or where it came from"));
         }
+        let numbers: Vec<u32> = names.iter().flatten().map(|name| self.objects.number(name)).collect();
         for row in 0..batch.num_rows() {
             let fingerprint = fingerprints.value(row);
             let id = self.id(ids, row);

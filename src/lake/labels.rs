@@ -6,7 +6,8 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, AsArray, RecordBatch, StringArray, UInt32Array};
-use arrow::datatypes::{DataType, Field, Schema, SchemaRef, UInt32Type};
+use arrow::datatypes::{SchemaRef, UInt32Type};
+use arrow::error::ArrowError;
 use bytes::Bytes;
 use parquet::basic::{CompressionCodec, Encoding, Type};
 use parquet::column::page::{CompressedPage, Page, PageWriter};
@@ -20,7 +21,6 @@ use parquet::schema::types::ColumnDescPtr;
 use zstd::bulk::Compressor;
 
 use super::hybrid;
-use crate::schema;
 
 /// The number of no value.
 pub(crate) const NONE: u32 = u32::MAX;
@@ -28,15 +28,6 @@ pub(crate) const NONE: u32 = u32::MAX;
 const DICTIONARY_BYTES_MAX: usize = 256 << 10;
 /// Longer values leave a column without statistics.
 const STATISTICS_BYTES_MAX: usize = 256;
-
-/// The schema with the type of some columns changed.
-pub(crate) fn retyped(schema: &Schema, to: impl Fn(&Field) -> Option<DataType>) -> SchemaRef {
-    let fields = schema.fields().iter().map(|field| match to(field) {
-        Some(kind) => Arc::new(field.as_ref().clone().with_data_type(kind)),
-        None => field.clone(),
-    });
-    Arc::new(Schema::new(fields.collect::<Vec<_>>()))
-}
 
 /// The distinct values of one column of a file, numbered as they were met.
 #[derive(Default)]
@@ -100,7 +91,6 @@ impl Labels {
 /// How chunks are made.
 pub(crate) struct Encoder {
     pub(crate) compressor: Compressor<'static>,
-    pub(crate) codec: CompressionCodec,
     pub(crate) page_rows: usize,
     /// Least and greatest value of each page and chunk.
     pub(crate) statistics: bool,
@@ -112,26 +102,25 @@ pub(crate) struct Chunk {
     pub(crate) close: ColumnCloseResult,
 }
 
-/// Least and greatest value, and rows without one.
-#[derive(Default)]
-pub(crate) struct Extent {
-    pub(crate) ends: Option<(Arc<str>, Arc<str>)>,
-    pub(crate) nulls: u64,
-}
-
-/// The values a chunk uses.
-struct Used<'a> {
+/// The values that a column of a row group uses.
+pub(crate) struct Used<'a> {
     /// In the order of first use.
-    values: Vec<&'a Arc<str>>,
+    values: Vec<&'a str>,
     /// The place of a number of the file among them.
     place: Vec<u32>,
     bytes: usize,
+    /// Rows without a value.
+    pub(crate) nulls: u64,
 }
 
 impl<'a> Used<'a> {
-    fn new(labels: &'a Labels, numbers: &[u32]) -> Self {
-        let mut used = Self { values: Vec::new(), place: vec![NONE; labels.values.len()], bytes: 0 };
-        for &number in numbers.iter().filter(|&&number| number != NONE) {
+    pub(crate) fn new(labels: &'a Labels, numbers: &[u32]) -> Self {
+        let mut used = Self { values: Vec::new(), place: vec![NONE; labels.values.len()], bytes: 0, nulls: 0 };
+        for &number in numbers {
+            if number == NONE {
+                used.nulls += 1;
+                continue;
+            }
             let place = &mut used.place[number as usize];
             if *place == NONE {
                 *place = used.values.len() as u32;
@@ -142,15 +131,10 @@ impl<'a> Used<'a> {
         }
         used
     }
-}
 
-/// The ends of a column of numbers.
-pub(crate) fn extent(labels: &Labels, numbers: &[u32]) -> Extent {
-    let used = Used::new(labels, numbers);
-    let ends = used.values.iter().min().zip(used.values.iter().max());
-    Extent {
-        ends: ends.map(|(least, greatest)| (Arc::clone(least), Arc::clone(greatest))),
-        nulls: numbers.iter().filter(|&&number| number == NONE).count() as u64,
+    /// The least and the greatest value.
+    pub(crate) fn ends(&self) -> Option<(&'a str, &'a str)> {
+        self.values.iter().min().copied().zip(self.values.iter().max().copied())
     }
 }
 
@@ -158,14 +142,13 @@ pub(crate) fn extent(labels: &Labels, numbers: &[u32]) -> Extent {
 pub(crate) fn encode(
     encoder: &mut Encoder,
     column: &ColumnDescPtr,
-    labels: &Labels,
+    used: &Used<'_>,
     numbers: &[u32],
 ) -> ParquetResult<Option<Chunk>> {
-    let used = Used::new(labels, numbers);
     if used.bytes > DICTIONARY_BYTES_MAX {
         return Ok(None);
     }
-    let ranks = encoder.statistics.then(|| Ranks::new(&used)).flatten();
+    let ranks = encoder.statistics.then(|| Ranks::new(used)).flatten();
     let mut sink = TrackedWrite::new(Vec::new());
     let mut pages = SerializedPageWriter::new(&mut sink);
     let mut plain_bytes = 0;
@@ -186,13 +169,12 @@ pub(crate) fn encode(
         encoding: Encoding::PLAIN,
         is_sorted: false,
     };
-    let mut data_page_offset = write(CompressedPage::new(page, dictionary.len()))?.bytes_written;
+    let data_page_offset = write(CompressedPage::new(page, dictionary.len()))?.bytes_written;
 
     let width = hybrid::width(used.values.len());
     let mut index = ColumnIndexBuilder::new(Type::BYTE_ARRAY);
     let mut offsets = OffsetIndexBuilder::new();
     let (mut body, mut present, mut places) = (Vec::new(), Vec::new(), Vec::new());
-    let mut first = true;
     for rows in numbers.chunks(encoder.page_rows) {
         places.clear();
         places.extend(rows.iter().filter(|&&number| number != NONE).map(|&number| used.place[number as usize]));
@@ -220,14 +202,11 @@ pub(crate) fn encode(
             statistics: None,
         };
         let spec = write(CompressedPage::new(page, body.len()))?;
-        if std::mem::take(&mut first) {
-            data_page_offset = spec.offset;
-        }
         if encoder.statistics {
             offsets.append_row_count(rows.len() as i64);
             offsets.append_offset_and_size(spec.offset as i64, spec.compressed_size as i32);
             let nulls = (rows.len() - places.len()) as i64;
-            match ranks.as_ref().map(|ranks| ranks.ends(&used, &places)) {
+            match ranks.as_ref().map(|ranks| ranks.ends(used, &places)) {
                 Some(Some((least, greatest))) => {
                     index.append(false, least.as_bytes().to_vec(), greatest.as_bytes().to_vec(), nulls);
                 }
@@ -239,7 +218,7 @@ pub(crate) fn encode(
     pages.close()?;
     let bytes = std::mem::take(sink.inner_mut());
     let mut metadata = ColumnChunkMetaData::builder(column.clone())
-        .set_compression_codec(encoder.codec)
+        .set_compression_codec(CompressionCodec::ZSTD)
         .set_encodings(vec![Encoding::PLAIN, Encoding::RLE, Encoding::RLE_DICTIONARY])
         .set_num_values(numbers.len() as i64)
         .set_total_compressed_size(bytes.len() as i64)
@@ -247,12 +226,9 @@ pub(crate) fn encode(
         .set_dictionary_page_offset(Some(0))
         .set_data_page_offset(data_page_offset as i64);
     if let Some(ranks) = &ranks {
-        let text = |value: &Arc<str>| ByteArray::from(value.as_bytes().to_vec());
-        let all: Vec<u32> = (0..used.values.len() as u32).collect();
-        let ends = ranks.ends(&used, &all);
-        let nulls = numbers.iter().filter(|&&number| number == NONE).count() as u64;
-        let (least, greatest) = ends.map(|(least, greatest)| (text(least), text(greatest))).unzip();
-        metadata = metadata.set_statistics(Statistics::byte_array(least, greatest, None, Some(nulls), false));
+        let text = |place: &u32| ByteArray::from(used.values[*place as usize].as_bytes().to_vec());
+        let (least, greatest) = (ranks.order.first().map(text), ranks.order.last().map(text));
+        metadata = metadata.set_statistics(Statistics::byte_array(least, greatest, None, Some(used.nulls), false));
     }
     let close = ColumnCloseResult {
         bytes_written: bytes.len() as u64,
@@ -279,7 +255,7 @@ impl Ranks {
             return None;
         }
         let mut order: Vec<u32> = (0..used.values.len() as u32).collect();
-        order.sort_unstable_by(|a, b| used.values[*a as usize].cmp(used.values[*b as usize]));
+        order.sort_unstable_by_key(|place| used.values[*place as usize]);
         let mut ranks = vec![0; order.len()];
         for (rank, place) in (0..).zip(&order) {
             ranks[*place as usize] = rank;
@@ -288,7 +264,7 @@ impl Ranks {
     }
 
     /// The least and greatest of some of them.
-    fn ends<'a>(&self, used: &Used<'a>, places: &[u32]) -> Option<(&'a Arc<str>, &'a Arc<str>)> {
+    fn ends<'a>(&self, used: &Used<'a>, places: &[u32]) -> Option<(&'a str, &'a str)> {
         let ranks = places.iter().map(|place| self.of[*place as usize]);
         let (least, greatest) = ranks.fold((u32::MAX, 0), |(low, high), rank| (low.min(rank), high.max(rank)));
         let value = |rank: u32| self.order.get(rank as usize).map(|place| used.values[*place as usize]);
@@ -296,26 +272,17 @@ impl Ranks {
     }
 }
 
-/// The batch with columns that have numbers replaced by them, and as text otherwise.
+/// The batch with the columns of labels as numbers, in that schema; `None` where such a column is no dictionary.
 pub(crate) fn adopt(
     batch: &RecordBatch,
     labels: &mut [(usize, Labels)],
     known: &mut Vec<Known>,
-) -> Result<RecordBatch, arrow::error::ArrowError> {
+    schema: &SchemaRef,
+) -> Option<Result<RecordBatch, ArrowError>> {
     known.resize_with(labels.len(), Known::default);
     let mut columns = batch.columns().to_vec();
     for ((column, labels), known) in labels.iter_mut().zip(known) {
-        let numbers = match labels.adopt(&columns[*column], known) {
-            Some(numbers) => numbers,
-            None => {
-                let cast = arrow::compute::cast(&columns[*column], &schema::label_type())?;
-                let numbers = labels.adopt(&cast, &mut Known::default());
-                numbers.ok_or_else(|| arrow::error::ArrowError::CastError("text is no dictionary".to_owned()))?
-            }
-        };
-        columns[*column] = Arc::new(numbers);
+        columns[*column] = Arc::new(labels.adopt(&columns[*column], known)?);
     }
-    let is_label = |field: &Field| labels.iter().any(|(column, _)| batch.schema_ref().field(*column) == field);
-    let schema = retyped(batch.schema_ref(), |field| is_label(field).then_some(DataType::UInt32));
-    RecordBatch::try_new(schema, columns)
+    Some(RecordBatch::try_new(schema.clone(), columns))
 }

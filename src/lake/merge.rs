@@ -14,11 +14,11 @@ use tokio::runtime::Handle;
 use super::Lake;
 use super::error::{Doing, LakeError};
 use super::identity::Verdict;
-use super::labels::{self, Known};
+use super::labels::Known;
 use super::parquet::{EncodedFile, FileWriter};
 use super::read::{GroupReader, OpenFile, open, open_bytes};
 use super::sort::SortKey;
-use crate::schema::Table;
+use crate::schema::{Table, retyped};
 
 /// Runs open at once; more are first merged into fewer.
 const FAN_IN: usize = 64;
@@ -76,7 +76,7 @@ impl Merge<'_> {
         // A column whose values were too many for a dictionary in one run is text in all, or its list could grow without bound.
         let repeats = |column: &&str| opened.iter().all(|(file, ..)| file.has_dictionary(column));
         let texts: Vec<&str> = self.table.labels().iter().copied().filter(|column| !repeats(column)).collect();
-        let schema = labels::retyped(&self.table.row_schema(), |field| {
+        let schema = retyped(&self.table.row_schema(), |field| {
             texts.contains(&field.name().as_str()).then_some(DataType::Utf8View)
         });
         let sort = &SortKey::new(self.table, schema.clone())?;

@@ -4,11 +4,11 @@
 use std::sync::Arc;
 
 use arrow::array::{AsArray, RecordBatch};
-use arrow::datatypes::{SchemaRef, UInt32Type};
+use arrow::datatypes::{DataType, SchemaRef, UInt32Type};
 use bytes::Bytes;
 use parquet::arrow::ArrowSchemaConverter;
 use parquet::arrow::arrow_writer::{ArrowColumnWriter, ArrowRowGroupWriterFactory, compute_leaves};
-use parquet::basic::{Compression, CompressionCodec, Encoding, ZstdLevel};
+use parquet::basic::{Compression, Encoding, ZstdLevel};
 use parquet::errors::{ParquetError, Result as ParquetResult};
 use parquet::file::metadata::SortingColumn;
 use parquet::file::properties::{EnabledStatistics, WriterProperties, WriterPropertiesBuilder, WriterVersion};
@@ -17,11 +17,11 @@ use parquet::schema::types::ColumnPath;
 use zstd::bulk::Compressor;
 
 use super::error::{Doing, LakeError};
-use super::labels::{self, Encoder, Known, Labels};
+use super::labels::{self, Encoder, Known, Labels, Used};
 use super::sort;
 use super::stats::FileStats;
 use crate::base::{Digest, Digester};
-use crate::schema::Table;
+use crate::schema::{Table, retyped};
 
 /// Rows of a page in a table's file: the unit of skipping within a sorted row group, about eight per row group and column.
 const PAGE_ROWS: usize = 16_384;
@@ -44,15 +44,15 @@ const WITH_DELTAS: &[&str] = &["event_time", "source_position"];
 pub(crate) struct FileWriter {
     file: SerializedFileWriter<Vec<u8>>,
     table: Table,
+    kind: FileKind,
     schema: SchemaRef,
-    properties: WriterProperties,
+    /// The same with labels as numbers.
+    adopted: SchemaRef,
     plain: PlainColumns,
     /// Repeating columns by their place.
     labels: Vec<(usize, Labels)>,
     encoder: Encoder,
     group: Option<Group>,
-    /// Each row group is written from batches adopted since the last: it has a list of values of its own.
-    forgets: bool,
     rows: u64,
     stats: FileStats,
 }
@@ -95,46 +95,44 @@ impl PlainColumns {
 impl FileWriter {
     /// A writer of a table's file. `texts`: repeating columns that have too many values, and are written as any text.
     pub(crate) fn new(table: Table, texts: &[&str]) -> Result<Self, LakeError> {
-        Self::with(table, texts, table_properties(table), TABLE_PAGES, false)
+        Self::with(table, texts, FOR_YEARS)
     }
 
     /// A writer of a staged file.
     pub(crate) fn staged(table: Table) -> Result<Self, LakeError> {
-        Self::with(table, &[], staged_properties(table), STAGED_PAGES, true)
+        Self::with(table, &[], STAGED)
     }
 
-    fn with(
-        table: Table,
-        texts: &[&str],
-        properties: WriterProperties,
-        pages: Pages,
-        forgets: bool,
-    ) -> Result<Self, LakeError> {
+    fn with(table: Table, texts: &[&str], kind: FileKind) -> Result<Self, LakeError> {
         let schema = table.file_schema();
         let is_label = |name: &str| table.labels().contains(&name) && !texts.contains(&name);
         let names = || schema.fields().iter().map(|field| field.name().as_str()).enumerate();
         let labels = names().filter(|(_, name)| is_label(name)).map(|(at, _)| (at, Labels::default())).collect();
         let plain = names().filter(|(_, name)| !is_label(name)).map(|(at, _)| at).collect();
+        let adopted = retyped(&schema, |field| is_label(field.name()).then_some(DataType::UInt32));
         let made = || {
+            let properties = properties(table, kind).build();
             let root = ArrowSchemaConverter::new().convert(&schema)?.root_schema_ptr();
-            let file = SerializedFileWriter::new(Vec::new(), root, Arc::new(properties.clone()))?;
+            let plain = PlainColumns::new(&schema, plain, &properties)?;
+            let file = SerializedFileWriter::new(Vec::new(), root, Arc::new(properties))?;
             let encoder = Encoder {
-                compressor: Compressor::new(pages.zstd_level)?,
-                codec: CompressionCodec::ZSTD,
-                page_rows: pages.rows,
-                statistics: pages.statistics,
+                compressor: Compressor::new(kind.zstd_level)?,
+                page_rows: kind.page_rows,
+                statistics: !kind.is_staged,
             };
-            Ok::<_, ParquetError>((file, PlainColumns::new(&schema, plain, &properties)?, encoder))
+            Ok::<_, ParquetError>((file, plain, encoder))
         };
         let (file, plain, encoder) = made().doing("begin", table.name())?;
         let stats = FileStats::new(table);
-        Ok(Self { file, table, schema, properties, plain, labels, encoder, group: None, forgets, rows: 0, stats })
+        Ok(Self { file, table, kind, schema, adopted, plain, labels, encoder, group: None, rows: 0, stats })
     }
 
     /// The batch with its repeating columns as this file's numbers. `known` is kept by the caller for the batches of one
     /// source of rows.
     pub(crate) fn adopt(&mut self, batch: &RecordBatch, known: &mut Vec<Known>) -> Result<RecordBatch, LakeError> {
-        labels::adopt(batch, &mut self.labels, known).doing("encode", self.table.name())
+        let adopted = labels::adopt(batch, &mut self.labels, known, &self.adopted);
+        let adopted = adopted.ok_or_else(|| LakeError::corrupt(self.table.name(), "labels are no dictionaries"))?;
+        adopted.doing("encode", self.table.name())
     }
 
     /// Appends rows.
@@ -146,7 +144,7 @@ impl FileWriter {
     /// Appends adopted rows.
     pub(crate) fn write_adopted(&mut self, batch: &RecordBatch) -> Result<(), LakeError> {
         self.rows += batch.num_rows() as u64;
-        if self.encoder.statistics {
+        if !self.kind.is_staged {
             self.stats.add(batch);
         }
         let mut at = 0;
@@ -189,7 +187,8 @@ impl FileWriter {
     pub(crate) fn end_group(&mut self) -> Result<(), LakeError> {
         let Some(group) = self.group.take() else { return Ok(()) };
         self.write_group(group).doing("encode", self.table.name())?;
-        if self.forgets {
+        // A staged row group is written from batches adopted since the last: it has lists of values of its own.
+        if self.kind.is_staged {
             self.labels.iter_mut().for_each(|(_, labels)| *labels = Labels::default());
         }
         Ok(())
@@ -206,13 +205,14 @@ impl FileWriter {
                 column.close()?.append_to_row_group(&mut writer)?;
                 continue;
             };
-            if self.encoder.statistics {
-                self.stats.extend(column.name(), &labels::extent(labels, numbers));
+            let used = Used::new(labels, numbers);
+            if !self.kind.is_staged {
+                self.stats.extend(column.name(), &used);
             }
-            match labels::encode(&mut self.encoder, column, labels, numbers)? {
+            match labels::encode(&mut self.encoder, column, &used, numbers)? {
                 Some(chunk) => writer.append_column(&chunk.bytes, chunk.close)?,
                 None => {
-                    let properties = self.properties.clone().into_builder().set_dictionary_enabled(false).build();
+                    let properties = properties(self.table, self.kind).set_dictionary_enabled(false).build();
                     let text = PlainColumns::new(&self.schema, vec![place], &properties)?;
                     let values = arrow::compute::cast(&labels.texts(numbers), self.schema.field(place).data_type())?;
                     for mut column in text.writers()? {
@@ -236,40 +236,21 @@ impl FileWriter {
     }
 }
 
-/// What decides the pages of a file.
+/// How a kind of file is written.
 #[derive(Clone, Copy)]
-struct Pages {
-    rows: usize,
+struct FileKind {
+    page_rows: usize,
     zstd_level: i32,
-    statistics: bool,
+    is_staged: bool,
 }
 
-/// Half the size of snappy for these columns, and decoding stays faster than S3 delivers.
-const TABLE_PAGES: Pages = Pages { rows: PAGE_ROWS, zstd_level: 3, statistics: true };
-/// Nothing in a staged file is skipped by statistics, and the cheapest level will do.
-const STAGED_PAGES: Pages = Pages { rows: STAGED_PAGE_ROWS, zstd_level: 1, statistics: false };
+/// A table's files are written once or twice and read for years. Level 3 is half the size of snappy for these columns, and
+/// decoding stays faster than S3 delivers.
+const FOR_YEARS: FileKind = FileKind { page_rows: PAGE_ROWS, zstd_level: 3, is_staged: false };
+/// A staged file is read once, whole, and soon: the cheapest level will do.
+const STAGED: FileKind = FileKind { page_rows: STAGED_PAGE_ROWS, zstd_level: 1, is_staged: true };
 
-/// A table's files are written once or twice and read for years.
-fn table_properties(table: Table) -> WriterProperties {
-    properties(table, TABLE_PAGES)
-        // Minimum and maximum per page, so that a reader of one key or one minute skips most pages.
-        .set_statistics_enabled(EnabledStatistics::Page)
-        .set_statistics_truncate_length(Some(64))
-        .set_column_index_truncate_length(Some(64))
-        .build()
-}
-
-/// A staged file is read once, whole, and soon.
-fn staged_properties(table: Table) -> WriterProperties {
-    properties(table, STAGED_PAGES)
-        .set_statistics_enabled(EnabledStatistics::None)
-        .set_offset_index_disabled(true)
-        // Labels have dictionaries of our own making; looking numbers up in one costs more than it saves before the merge.
-        .set_dictionary_enabled(false)
-        .build()
-}
-
-fn properties(table: Table, pages: Pages) -> WriterPropertiesBuilder {
+fn properties(table: Table, kind: FileKind) -> WriterPropertiesBuilder {
     let schema = table.file_schema();
     let sorted_by = sort::order(table).iter().filter_map(|by| {
         Some(SortingColumn {
@@ -285,19 +266,33 @@ fn properties(table: Table, pages: Pages) -> WriterPropertiesBuilder {
         // Constant, without a version: an upgrade must not change bytes. The word `version` must be there, or
         // parquet-mr (Spark, Hive) does not trust the statistics of text columns.
         .set_created_by("meterlake version 1".to_owned())
-        .set_compression(Compression::ZSTD(ZstdLevel::try_new(pages.zstd_level).unwrap_or_default()))
-        .set_data_page_row_count_limit(pages.rows)
+        .set_compression(Compression::ZSTD(ZstdLevel::try_new(kind.zstd_level).unwrap_or_default()))
+        .set_data_page_row_count_limit(kind.page_rows)
         .set_max_row_group_row_count(Some(GROUP_ROWS_MAX))
         // Bytes would close a row group at a point that depends on the encoder's estimate.
         .set_max_row_group_bytes(None)
         // Rows decide where a page ends; the bytes only bound pages of long text.
         .set_data_page_size_limit(1 << 20)
         .set_write_batch_size(1_024)
-        // A dictionary past a MiB no longer pays: values of such a column hardly repeat.
-        .set_dictionary_enabled(true)
-        .set_dictionary_page_size_limit(1 << 20)
         // Tells readers that may merge or skip by it how rows are ordered.
         .set_sorting_columns((!sorted_by.is_empty()).then_some(sorted_by));
+    builder = if kind.is_staged {
+        // Nothing is skipped in it. Labels have dictionaries of our own making; looking numbers up in one costs more than it
+        // saves before the merge.
+        builder
+            .set_statistics_enabled(EnabledStatistics::None)
+            .set_offset_index_disabled(true)
+            .set_dictionary_enabled(false)
+    } else {
+        // Minimum and maximum per page, so that a reader of one key or one minute skips most pages.
+        builder
+            .set_statistics_enabled(EnabledStatistics::Page)
+            .set_statistics_truncate_length(Some(64))
+            .set_column_index_truncate_length(Some(64))
+            // A dictionary past a MiB no longer pays: values of such a column hardly repeat.
+            .set_dictionary_enabled(true)
+            .set_dictionary_page_size_limit(1 << 20)
+    };
     for column in WITHOUT_DICTIONARY {
         builder = builder.set_column_dictionary_enabled(ColumnPath::from(*column), false);
     }
@@ -310,7 +305,7 @@ fn properties(table: Table, pages: Pages) -> WriterPropertiesBuilder {
 /// Encodes batches that the caller has sorted; `None` for no rows.
 pub(crate) fn encode(table: Table, batches: &[RecordBatch]) -> Result<Option<EncodedFile>, LakeError> {
     let mut writer = FileWriter::new(table, &[])?;
-    let schema = table.file_schema();
+    let schema = table.row_schema();
     for batch in batches {
         writer.write(&conform(&schema, batch, table.name())?)?;
     }

@@ -13,7 +13,7 @@ use ::parquet::errors::{ParquetError, Result as ParquetResult};
 use ::parquet::file::metadata::{PageIndexPolicy, ParquetMetaData, ParquetMetaDataReader};
 use ::parquet::file::reader::{ChunkReader, Length};
 use arrow::array::RecordBatch;
-use arrow::datatypes::{Field, Schema, SchemaRef};
+use arrow::datatypes::{Schema, SchemaRef};
 use arrow::error::ArrowError;
 use bytes::{Buf, Bytes};
 use object_store::path::Path;
@@ -22,7 +22,7 @@ use tokio::runtime::Handle;
 
 use super::error::{Doing, LakeError};
 use super::{Lake, parquet};
-use crate::schema::Table;
+use crate::schema::{Table, retyped};
 
 /// Read from a file's end at first: its footer, and all of a small file.
 const TAIL_BYTES: u64 = 128 << 10;
@@ -103,13 +103,9 @@ fn open_from(lake: &Lake, table: Table, path: Path, tail: Bytes, size: u64) -> R
 }
 
 /// The file's columns with the types wanted: Parquet does not say whether text is to be read as views or as dictionaries.
-fn hint(wanted: &Schema, metadata: &ParquetMetaData) -> ParquetResult<Arc<Schema>> {
+fn hint(wanted: &Schema, metadata: &ParquetMetaData) -> ParquetResult<SchemaRef> {
     let found = ::parquet::arrow::parquet_to_arrow_schema(metadata.file_metadata().schema_descr(), None)?;
-    let fields = found.fields().iter().map(|field| match wanted.field_with_name(field.name()) {
-        Ok(column) => Field::new(field.name(), column.data_type().clone(), field.is_nullable()),
-        Err(_) => field.as_ref().clone(),
-    });
-    Ok(Arc::new(Schema::new(fields.collect::<Vec<_>>())))
+    Ok(retyped(&found, |field| wanted.field_with_name(field.name()).ok().map(|column| column.data_type().clone())))
 }
 
 /// The schema, or the named columns of it in the order named.

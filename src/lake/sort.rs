@@ -67,36 +67,26 @@ impl SortKey {
         self.converter.convert_columns(&columns).doing("sort", self.table.name())
     }
 
-    /// All rows of the batches in order.
+    /// All rows of the batches, of events, in order.
     pub(crate) fn sorted(&self, batches: &[RecordBatch]) -> Result<RecordBatch, LakeError> {
         let whole = match batches {
             [whole] => whole.clone(),
             _ => concat_batches(&self.schema, batches).doing("join", self.table.name())?,
         };
-        let order = match self.by_key_and_time(&whole)? {
-            Some(order) => order,
-            None => {
-                let keys = self.keys(&whole)?;
-                let mut order: Vec<u32> = (0..u32::try_from(whole.num_rows()).unwrap_or(u32::MAX)).collect();
-                order.sort_by(|a, b| keys.row(*a as usize).cmp(&keys.row(*b as usize)));
-                order
-            }
-        };
+        let order = self.by_key_and_time(&whole)?;
         take_record_batch(&whole, &UInt32Array::from(order)).doing("sort", self.table.name())
     }
 
     /// The order of event rows. Key and time, two numbers, decide between nearly all; only rows equal in both are looked at
     /// whole.
-    fn by_key_and_time(&self, batch: &RecordBatch) -> Result<Option<Vec<u32>>, LakeError> {
-        let [key, time, ..] = self.columns.as_slice() else { return Ok(None) };
-        let Some(keys) = batch.column(*key).as_dictionary_opt::<UInt32Type>() else { return Ok(None) };
-        let (Some(texts), Some(times)) =
-            (keys.values().as_string_opt::<i32>(), batch.column(*time).as_primitive_opt::<TimestampMicrosecondType>())
-        else {
-            return Ok(None);
-        };
+    fn by_key_and_time(&self, batch: &RecordBatch) -> Result<Vec<u32>, LakeError> {
+        let wrong = || LakeError::corrupt(self.table.name(), "rows to be sorted have no keys as labels, or no times");
+        let [key, time, ..] = self.columns.as_slice() else { return Err(wrong()) };
+        let keys = batch.column(*key).as_dictionary_opt::<UInt32Type>().ok_or_else(wrong)?;
+        let texts = keys.values().as_string_opt::<i32>().ok_or_else(wrong)?;
+        let times = batch.column(*time).as_primitive_opt::<TimestampMicrosecondType>().ok_or_else(wrong)?;
         if times.null_count() + texts.null_count() > 0 {
-            return Ok(None);
+            return Err(wrong());
         }
         let mut by_text: Vec<u32> = (0..texts.len() as u32).collect();
         by_text.sort_unstable_by_key(|number| texts.value(*number as usize));
@@ -129,6 +119,6 @@ impl SortKey {
                 rows.copy_from_slice(&sorted);
             }
         }
-        Ok(Some(order.into_iter().map(|row| row.2).collect()))
+        Ok(order.into_iter().map(|row| row.2).collect())
     }
 }

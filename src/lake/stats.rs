@@ -7,7 +7,7 @@ use arrow::datatypes::TimestampMicrosecondType;
 use chrono::{DateTime, SecondsFormat};
 use serde_json::{Map, Value, json};
 
-use super::labels::Extent;
+use super::labels::Used;
 use crate::schema::{ColumnType, Table};
 
 /// Columns worth skipping files by, in any table that has them.
@@ -67,30 +67,19 @@ impl FileStats {
                 Range::Text(range) => {
                     let Some(values) = values.as_string_view_opt() else { continue };
                     if let (Some(low), Some(high)) = (min_string_view(values), max_string_view(values)) {
-                        let (a, b) = range.get_or_insert_with(|| (low.to_owned(), high.to_owned()));
-                        if low < a.as_str() {
-                            low.clone_into(a);
-                        }
-                        if high > b.as_str() {
-                            high.clone_into(b);
-                        }
+                        widen(range, low, high);
                     }
                 }
             }
         }
     }
 
-    /// Takes the ends of a column of labels into account, by its name.
-    pub(crate) fn extend(&mut self, column: &str, extent: &Extent) {
+    /// Takes the values of a column of labels into account, by its name.
+    pub(crate) fn extend(&mut self, column: &str, used: &Used<'_>) {
         let Some(stats) = self.columns.iter_mut().find(|stats| stats.name == column) else { return };
-        stats.nulls += extent.nulls;
-        let (Range::Text(range), Some((low, high))) = (&mut stats.range, &extent.ends) else { return };
-        let (a, b) = range.get_or_insert_with(|| (low.to_string(), high.to_string()));
-        if **low < **a {
-            *a = low.to_string();
-        }
-        if **high > **b {
-            *b = high.to_string();
+        stats.nulls += used.nulls;
+        if let (Range::Text(range), Some((low, high))) = (&mut stats.range, used.ends()) {
+            widen(range, low, high);
         }
     }
 
@@ -112,6 +101,16 @@ impl FileStats {
             }
         }
         json!({ "numRecords": rows, "minValues": low, "maxValues": high, "nullCount": nulls }).to_string()
+    }
+}
+
+fn widen(range: &mut Option<(String, String)>, low: &str, high: &str) {
+    let (a, b) = range.get_or_insert_with(|| (low.to_owned(), high.to_owned()));
+    if low < a.as_str() {
+        low.clone_into(a);
+    }
+    if high > b.as_str() {
+        high.clone_into(b);
     }
 }
 

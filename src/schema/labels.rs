@@ -3,13 +3,22 @@
 
 use std::sync::Arc;
 
-use arrow::datatypes::{DataType, Schema, SchemaRef};
+use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 
 use super::Table;
 
 /// How a column of labels is held in memory.
 pub fn label_type() -> DataType {
     DataType::Dictionary(Box::new(DataType::UInt32), Box::new(DataType::Utf8))
+}
+
+/// The schema with the type of some columns changed.
+pub fn retyped(schema: &Schema, to: impl Fn(&Field) -> Option<DataType>) -> SchemaRef {
+    let fields = schema.fields().iter().map(|field| match to(field) {
+        Some(kind) => Arc::new(field.as_ref().clone().with_data_type(kind)),
+        None => field.clone(),
+    });
+    Arc::new(Schema::new(fields.collect::<Vec<_>>()))
 }
 
 impl Table {
@@ -66,11 +75,7 @@ impl Table {
 
     /// The file schema with labels as dictionaries: the rows that the decoder makes and the lake unites.
     pub fn row_schema(self) -> SchemaRef {
-        let schema = self.file_schema();
-        let fields = schema.fields().iter().map(|field| match self.labels().contains(&field.name().as_str()) {
-            true => Arc::new(field.as_ref().clone().with_data_type(label_type())),
-            false => field.clone(),
-        });
-        Arc::new(Schema::new(fields.collect::<Vec<_>>()))
+        let is_label = |field: &Field| self.labels().contains(&field.name().as_str());
+        retyped(&self.file_schema(), |field| is_label(field).then(label_type))
     }
 }

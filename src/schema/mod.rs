@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
 
-pub use labels::label_type;
+pub use labels::{label_type, retyped};
 pub use tables::Table;
 
 /// The type of a column.
