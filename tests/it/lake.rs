@@ -90,6 +90,7 @@ on_every_store! {
     conflicts_are_seen_in_a_split_unit
     one_object_staged_under_two_settings_depends_on_no_order
     many_runs_merge_like_one
+    values_that_do_not_repeat_are_kept_as_they_are
     the_ledger_replaces_by_object
     withdrawn_objects_leave_the_ledger_s_hours
     vacuum_spares_what_may_be_needed
@@ -484,6 +485,41 @@ async fn many_runs_merge_like_one(place: Place) {
         rows.iter().map(|row| (row.1.clone(), row.2)).collect()
     };
     assert_eq!(events(&many), events(&one));
+}
+
+/// Labels are written as dictionaries. Where a caller sends another value each time, a dictionary would be as large as the
+/// column: 6 000 values of 64 bytes are more than the 256 KiB that one may have.
+async fn values_that_do_not_repeat_are_kept_as_they_are(place: Place) {
+    let lake = place.open().await;
+    let agent = |id: &str| format!("{id:>64}");
+    let mut receipts = Vec::new();
+    for (key, ids, differ) in [("a", 0..6_000, true), ("b", 5_000..11_000, true), ("c", 11_000..11_010, false)] {
+        let rows = ids.map(|n: i64| row("k", unit().hour, n % 60, &format!("r{n:05}"), n)).collect::<Vec<_>>();
+        let plain = batch(&rows);
+        let agents = rows.iter().map(|row| if differ { agent(&row.id) } else { agent("same") });
+        let mut columns = plain.columns().to_vec();
+        let at = plain.schema().index_of("user_agent").unwrap();
+        columns[at] = Arc::new(agents.map(Some).collect::<StringViewArray>());
+        let mut writer = lake.stage(TABLE, object(key), 100).unwrap();
+        writer.push(&RecordBatch::try_new(plain.schema(), columns).unwrap()).unwrap();
+        receipts.push(writer.finish(rows.len() as u64, 0, 1).await.unwrap());
+    }
+    // Twice: the second time what the first wrote is an input too.
+    build(&lake, &unit(), &receipts[..1], &UniteRules::default()).await.unwrap();
+    let united = build(&lake, &unit(), &receipts[1..], &UniteRules::default()).await.unwrap();
+    assert_eq!((united.rows_out, united.duplicates), (11_010, 1_000));
+    let at = lake.table(TABLE).await.unwrap();
+    let file = at.current(&unit().slot()).unwrap();
+    let mut seen = 0;
+    for batch in lake.read_file(TABLE, file, Some(&["request_id", "user_agent"])).await.unwrap() {
+        let (ids, agents) = (batch.column(0).as_string_view(), batch.column(1).as_string_view());
+        for (id, found) in ids.iter().flatten().zip(agents.iter().flatten()) {
+            let expected = if id < "r11000" { agent(id) } else { agent("same") };
+            assert_eq!(found, expected, "{id}");
+            seen += 1;
+        }
+    }
+    assert_eq!(seen, 11_010);
 }
 
 fn rejects(count: i64) -> RecordBatch {

@@ -24,6 +24,15 @@ fn gzip_members_follow_each_other_with_line_feeds_and_nuls_between() {
     assert_eq!(ids(&read(&edge(KeySpec::None), gzip(object))), ["a", "b", "c"]);
 }
 
+/// A member's end is found by the CRC and the size that stand there: equal members have equal ones.
+#[test]
+fn equal_members_are_each_read() {
+    let (a, b) = (gzip(lines(&["a"])), gzip(lines(&["b"])));
+    let object = [&a[..], &b, &a, &a].concat();
+    assert_eq!(ids(&read(&edge(KeySpec::None), &object)), ["a", "b", "a", "a"]);
+    assert_eq!(ids(&read(&edge(KeySpec::None), gzip(object))), ["a", "b", "a", "a"]);
+}
+
 #[test]
 fn a_record_may_begin_in_one_member_and_end_in_the_next() {
     let text = lines(&["a", "b"]);
