@@ -6,6 +6,8 @@ use std::str::FromStr;
 
 use chrono::{DateTime, Datelike, NaiveDate, SecondsFormat};
 
+use super::as_text::as_text;
+
 /// Microseconds in one hour.
 pub const HOUR_MICROS: i64 = 3_600_000_000;
 /// Microseconds in one day.
@@ -22,6 +24,8 @@ pub struct UtcDay(pub i32);
 /// A UTC hour: hours since 1970-01-01T00Z.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct UtcHour(pub i32);
+
+as_text!(Micros, UtcDay);
 
 /// Text that is not a day, hour or instant.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

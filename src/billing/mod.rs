@@ -2,7 +2,9 @@
 //! file is read and checked whole; what is wrong is told with file and line. Out come tables for SQL ([`ConfigTables`]).
 
 mod customers;
+pub mod export;
 mod interval;
+pub mod invoice;
 mod keys;
 mod rates;
 mod sheet;

@@ -9,6 +9,7 @@ use chrono::offset::LocalResult;
 use chrono::{DateTime, Datelike, NaiveDate, NaiveDateTime, NaiveTime, TimeDelta, TimeZone};
 use chrono_tz::Tz;
 
+use crate::base::as_text::as_text;
 use crate::base::problem::suggestion;
 use crate::base::time::ParseTimeError;
 use crate::base::{HalfOpen, Micros, UtcDay};
@@ -24,6 +25,8 @@ pub struct BillingDay(pub i32);
 /// A calendar month in the billing time zone: months since 1970-01.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct BillingMonth(i32);
+
+as_text!(BillingDay, BillingMonth);
 
 /// The time zone in which billing days begin.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -92,6 +95,11 @@ impl BillingMonth {
     pub fn first_day(self) -> BillingDay {
         let (year, month0) = (1970 + self.0.div_euclid(12), self.0.rem_euclid(12) as u32);
         BillingDay::from_date(NaiveDate::from_ymd_opt(year, month0 + 1, 1).unwrap_or(NaiveDate::MAX))
+    }
+
+    /// Its last day.
+    pub fn last_day(self) -> BillingDay {
+        BillingDay(self.next().first_day().0 - 1)
     }
 
     /// The month after.

@@ -34,6 +34,12 @@ pub enum Table {
     Prices,
     /// Which dimension values a price asks for, as configured.
     PriceMatches,
+    /// Currency, monthly minimum and discount of every plan, as configured.
+    PlanTerms,
+    /// Closed months: one row per invoice.
+    Invoices,
+    /// Closed months: the lines of the invoices.
+    InvoiceLines,
 }
 
 const fn col(name: &'static str, kind: super::ColumnType, doc: &'static str) -> Column {
@@ -56,6 +62,9 @@ impl Table {
         Self::ApiKeys,
         Self::Prices,
         Self::PriceMatches,
+        Self::PlanTerms,
+        Self::Invoices,
+        Self::InvoiceLines,
         Self::Built,
     ];
 
@@ -76,6 +85,9 @@ impl Table {
             Self::ApiKeys => "api_keys",
             Self::Prices => "prices",
             Self::PriceMatches => "price_matches",
+            Self::PlanTerms => "plan_terms",
+            Self::Invoices => "invoices",
+            Self::InvoiceLines => "invoice_lines",
         }
     }
 
@@ -86,7 +98,10 @@ impl Table {
 
     /// Whether its files lie under `day=YYYY-MM-DD/`.
     pub const fn is_partitioned(self) -> bool {
-        !matches!(self, Self::Built | Self::Customers | Self::ApiKeys | Self::Prices | Self::PriceMatches)
+        !matches!(
+            self,
+            Self::Built | Self::Customers | Self::ApiKeys | Self::Prices | Self::PriceMatches | Self::PlanTerms
+        )
     }
 
     /// Its columns in order.
@@ -106,6 +121,9 @@ impl Table {
             Self::ApiKeys => API_KEYS,
             Self::Prices => PRICES,
             Self::PriceMatches => PRICE_MATCHES,
+            Self::PlanTerms => PLAN_TERMS,
+            Self::Invoices => INVOICES,
+            Self::InvoiceLines => INVOICE_LINES,
         }
     }
 }
@@ -266,15 +284,19 @@ const CHARGES_DAILY: &[Column] = &[
     col("day", Date, "billing day, in the billing time zone"),
     col("customer_id", Text, "who is charged"),
     col("plan", Text, "plan in force that day"),
-    col("price_id", Text, "price that took the usage"),
-    col("meter", Text, "name of the configured meter"),
-    col("tier", Text, "number of the tier, from 1"),
+    col("price_id", Text, "price that took the usage; `discount` or `minimum` where the plan asks for it"),
+    col("meter", Text, "name of the configured meter; NULL where no usage is priced"),
+    col("tier", Text, "number of the tier, from 1; `rerate`: what the month so far costs more or less in its new tier"),
     col("dimensions", Text, "JSON object of the meter's group_by columns"),
-    col("quantity", BigInt, "usage in this tier"),
-    col("unit_price", Price, "per unit, in the plan's currency"),
-    col("amount", Amount, "quantity times unit_price"),
+    col("quantity", BigInt, "usage in this tier; 0 where no usage is priced"),
+    col("unit_price", Price, "per unit billed, in the plan's currency; NULL: the amount is no product"),
+    col("amount", Amount, "billed times unit_price, where there is one"),
     col("month_to_date_before", BigInt, "position of the counter before this row"),
     col("currency", Text, "ISO 4217 code"),
+    col("kind", Text, "usage, flat, discount or minimum"),
+    col("model", Text, "per_unit, graduated, volume, package or flat; NULL for discount and minimum"),
+    col("price_from", Timestamp, "start of the price's interval, or of the plan's terms; NULL for minimum"),
+    col("billed", BigInt, "units the price is for: usage, packages begun, or usage rated again"),
 ];
 
 const COVERAGE_HOURLY: &[Column] = &[
@@ -323,15 +345,17 @@ const PRICES: &[Column] = &[
     col("currency", Text, "ISO 4217 code"),
     col("price_id", Text, "price within the plan"),
     col("position", Int, "order within the plan: the first price of a meter that matches takes the usage"),
-    col("meter", Text, "name of the configured meter"),
-    col("model", Text, "per_unit or graduated"),
+    col("meter", Text, "name of the configured meter; NULL: a flat price takes no usage"),
+    col("model", Text, "per_unit, graduated, volume, package or flat"),
     col("match_columns", Int, "how many dimensions it asks for; 0: it takes any usage of its meter"),
     col("valid_from", Timestamp, "first instant, start of a billing day"),
     col("valid_to", Timestamp, "first instant after, NULL: open"),
     col("tier", Int, "number of the tier, from 1"),
-    col("tier_from", BigInt, "the tier is (tier_from, tier_to]"),
+    col("tier_from", BigInt, "the tier is (tier_from, tier_to]; of a package price: units that are free each month"),
     col("tier_to", BigInt, "NULL: no end"),
-    col("unit_price", Price, "per unit"),
+    col("unit_price", Price, "per unit, or per package; NULL: flat"),
+    col("package_size", BigInt, "units of a package; NULL: no package price"),
+    col("flat_amount", Amount, "per whole month; NULL: no flat price"),
 ];
 
 const PRICE_MATCHES: &[Column] = &[
@@ -340,4 +364,50 @@ const PRICE_MATCHES: &[Column] = &[
     col("valid_from", Timestamp, "first instant of the price's interval"),
     col("column_name", Text, "the dimension asked for"),
     col("fragment", Text, "a wanted `\"column\":\"value\"`, spelled as in dimensions"),
+];
+
+const PLAN_TERMS: &[Column] = &[
+    col("plan", Text, "plan of the rates"),
+    col("currency", Text, "ISO 4217 code of all its prices"),
+    col("valid_from", Timestamp, "first instant, start of a billing day"),
+    col("valid_to", Timestamp, "first instant after, NULL: open"),
+    col("minimum", Amount, "what a whole month costs at least, after the discount"),
+    col("discount_ppm", BigInt, "parts of a million taken off what usage and flat prices cost"),
+];
+
+const INVOICES: &[Column] = &[
+    col("day", Date, "first day of the billing month"),
+    col("number", Text, "number of the invoice"),
+    col("kind", Text, "invoice or credit_note"),
+    col("customer_id", Text, "who pays"),
+    col("customer_name", Text, "name for people"),
+    col("currency", Text, "ISO 4217 code"),
+    col("subtotal", Amount, "sum of the printed lines before tax"),
+    col("tax", Amount, "sum of the printed tax lines"),
+    col("total", Amount, "sum of all printed lines"),
+    col("issued_on", Date, "day of issue"),
+    col("due_on", Date, "day payment is due; NULL: not stated"),
+];
+
+const INVOICE_LINES: &[Column] = &[
+    col("day", Date, "first day of the billing month of the invoice"),
+    col("number", Text, "number of the invoice"),
+    col("line", Int, "number of the line, from 1"),
+    col("customer_id", Text, "who pays"),
+    col("kind", Text, "usage, flat, discount, minimum, adjustment or tax"),
+    col("month", Date, "first day of the month the line is for: an earlier one where it corrects"),
+    col("corrects", Text, "number of the invoice the line corrects; NULL: none"),
+    col("plan", Text, "plan of the rates"),
+    col("price_id", Text, "price within the plan"),
+    col("price_from", Timestamp, "start of the price's interval"),
+    col("model", Text, "how the price works"),
+    col("meter", Text, "name of the configured meter"),
+    col("tier", Text, "number of the tier"),
+    col("quantity", BigInt, "usage; of a correction: the difference"),
+    col("billed", BigInt, "units the price is for"),
+    col("unit_price", Price, "per unit billed"),
+    col("exact", Amount, "amount before rounding"),
+    col("amount", Amount, "amount as printed"),
+    col("currency", Text, "ISO 4217 code"),
+    col("text", Text, "what the line says"),
 ];
