@@ -97,9 +97,18 @@ fn billing(billing: &Billing) -> Vec<String> {
     facts.extend(billing.customers.rows().iter().map(|row| {
         fact(
             "customer",
-            &[json!(row.customer_id), json!(row.name), json!(row.plan), range(row.valid), extra(&row.extra)],
+            &[
+                json!(row.customer_id),
+                json!(row.name),
+                json!(row.plan),
+                json!([row.address, row.tax_id, row.email, row.tax_ppm]),
+                range(row.valid),
+                extra(&row.extra),
+            ],
         )
     }));
+    facts.push(fact("invoice", &[json!(billing.invoice)]));
+    facts.extend(billing.adjustments.rows().iter().map(|row| fact("adjustment", &[json!(row)])));
     facts.extend(billing.keys.rows().iter().map(|row| {
         let (id, fingerprint) = (&row.api_key_id, &row.key_fingerprint);
         let who = [json!(row.customer_id), json!(id), json!(fingerprint), json!(row.label)];
