@@ -114,6 +114,28 @@ pub enum BillError {
     UnknownCurrency(String),
 }
 
+impl ChargeSum {
+    /// Who pays.
+    pub fn account(&self) -> Result<Account, BillError> {
+        Ok(Account { customer_id: self.customer_id.clone(), currency: Currency::of(&self.currency)? })
+    }
+
+    /// The line it belongs on.
+    pub fn key(&self, month: BillingMonth) -> LineKey {
+        LineKey {
+            month,
+            kind: self.kind,
+            plan: Some(self.plan.clone()),
+            price_id: Some(self.price_id.clone()),
+            price_from: self.price_from,
+            model: self.model.clone(),
+            meter: self.meter.clone(),
+            tier: self.tier.clone(),
+            tax_ppm: None,
+        }
+    }
+}
+
 impl Currency {
     /// The currency of an ISO 4217 code.
     pub fn of(code: &str) -> Result<Self, BillError> {
@@ -134,18 +156,8 @@ pub fn month_now(
 ) -> Result<ByAccount<Amounts>, BillError> {
     let mut now: ByAccount<Amounts> = BTreeMap::new();
     for sum in charges {
-        let account = Account { customer_id: sum.customer_id, currency: Currency::of(&sum.currency)? };
-        let key = LineKey {
-            month,
-            kind: sum.kind,
-            plan: Some(sum.plan),
-            price_id: Some(sum.price_id),
-            price_from: sum.price_from,
-            model: sum.model,
-            meter: sum.meter,
-            tier: sum.tier,
-            tax_ppm: None,
-        };
+        let account = sum.account()?;
+        let key = sum.key(month);
         let is_usage = sum.kind == LineKind::Usage;
         let amounts = Amounts {
             quantity: is_usage.then_some(sum.quantity),

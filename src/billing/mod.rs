@@ -117,7 +117,7 @@ impl Billing {
 
     /// The configuration as tables; keys are given per source, in the form its events carry them.
     pub fn tables<'s>(&self, sources: impl IntoIterator<Item = &'s SourceSpec>) -> Result<ConfigTables, ArrowError> {
-        ConfigTables::of(self, sources)
+        ConfigTables::made_of(self, sources)
     }
 
     /// The plans by id.

@@ -26,6 +26,8 @@ pub struct ConfigTables {
     pub prices: RecordBatch,
     /// [`Table::PriceMatches`].
     pub price_matches: RecordBatch,
+    /// [`Table::PlanTerms`].
+    pub plan_terms: RecordBatch,
 }
 
 impl ConfigTables {
@@ -37,10 +39,33 @@ impl ConfigTables {
             api_keys: none(Table::ApiKeys),
             prices: none(Table::Prices),
             price_matches: none(Table::PriceMatches),
+            plan_terms: none(Table::PlanTerms),
         }
     }
 
-    pub(super) fn of<'s>(
+    /// The rows of one of them; [`Table::Customers`] for any table that is not.
+    pub fn of(&self, table: Table) -> &RecordBatch {
+        match table {
+            Table::ApiKeys => &self.api_keys,
+            Table::Prices => &self.prices,
+            Table::PriceMatches => &self.price_matches,
+            Table::PlanTerms => &self.plan_terms,
+            _ => &self.customers,
+        }
+    }
+
+    /// The same, to be replaced.
+    pub fn of_mut(&mut self, table: Table) -> &mut RecordBatch {
+        match table {
+            Table::ApiKeys => &mut self.api_keys,
+            Table::Prices => &mut self.prices,
+            Table::PriceMatches => &mut self.price_matches,
+            Table::PlanTerms => &mut self.plan_terms,
+            _ => &mut self.customers,
+        }
+    }
+
+    pub(super) fn made_of<'s>(
         billing: &Billing,
         sources: impl IntoIterator<Item = &'s SourceSpec>,
     ) -> Result<Self, ArrowError> {
@@ -49,6 +74,7 @@ impl ConfigTables {
             api_keys: api_keys(billing, sources)?,
             prices: prices(billing)?,
             price_matches: price_matches(billing)?,
+            plan_terms: RecordBatch::new_empty(Table::PlanTerms.schema()),
         })
     }
 }
