@@ -24,7 +24,7 @@ use crate::model::Meter;
 pub use adjustments::{Adjustment, Adjustments};
 pub use customers::{Customer, Customers};
 pub use keys::{Key, Keys};
-pub use rates::{Match, Model, Plan, Price, Rates, Tier};
+pub use rates::{Match, Model, Plan, Price, Rates, Terms, Tier};
 pub use sheet::ConfigFile;
 pub use tables::{ConfigTables, fragment, is_hashed};
 pub use terms::{InvoiceTerms, NumberFormat};
@@ -118,6 +118,11 @@ impl Billing {
     /// The configuration as tables; keys are given per source, in the form its events carry them.
     pub fn tables<'s>(&self, sources: impl IntoIterator<Item = &'s SourceSpec>) -> Result<ConfigTables, ArrowError> {
         ConfigTables::made_of(self, sources)
+    }
+
+    /// What the prices of a plan are in.
+    pub fn currency_of<'p>(&'p self, plan: &'p Plan) -> &'p str {
+        plan.currency.as_deref().unwrap_or(&self.currency)
     }
 
     /// The plans by id.
