@@ -5,6 +5,7 @@ pub mod adjustments;
 pub mod bill;
 mod customers;
 pub mod export;
+mod history;
 mod interval;
 pub mod invoice;
 mod keys;

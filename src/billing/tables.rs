@@ -32,6 +32,10 @@ pub struct ConfigTables {
 }
 
 impl ConfigTables {
+    /// The tables, in a fixed order.
+    pub const TABLES: [Table; 5] =
+        [Table::Customers, Table::ApiKeys, Table::Prices, Table::PriceMatches, Table::PlanTerms];
+
     /// Tables without rows: no billing is configured.
     pub fn empty() -> Self {
         let none = |table: Table| RecordBatch::new_empty(table.schema());

@@ -29,7 +29,7 @@ struct Month {
 }
 
 pub(super) async fn build(work: &mut Work<'_>) -> Result<(), JobError> {
-    let terms = Terms::read(&work.with.config)?;
+    let today = Terms::read(&work.with.config)?;
     let mut months: BTreeMap<BillingMonth, Month> = BTreeMap::new();
     for file in work.tables[&Table::UsageDaily].files() {
         let Some(day) = file.day.map(|day| BillingDay(day.0)) else { continue };
@@ -40,12 +40,11 @@ pub(super) async fn build(work: &mut Work<'_>) -> Result<(), JobError> {
         month.config.extend(usage.map(|part| format!("{day} {}", part.config)));
         month.last = month.last.max(Some(day));
     }
-    if terms.charge_by_time() && work.with.has_rates {
+    if today.charge_by_time() && work.with.has_rates {
         fill(&mut months);
     }
     let newest = months.keys().next_back().copied();
-    let start = work.with.start;
-    months.retain(|month, _| start.is_none_or(|start| start <= month.last_day()));
+    months.retain(|month, _| work.with.rules(*month).start.is_none_or(|start| start <= month.last_day()));
     let mut replace: Vec<(String, Replacement)> = Vec::new();
     for file in work.tables[&TABLE].files() {
         if let Some(day) = file.day
@@ -55,8 +54,12 @@ pub(super) async fn build(work: &mut Work<'_>) -> Result<(), JobError> {
         }
     }
     for (month, Month { mut inputs, mut config, last }) in months {
-        // A month is over once there is usage of a later one; till then it is priced as far as it is known.
-        let last = last.filter(|_| Some(month) == newest).unwrap_or(month.last_day());
+        let rules = work.with.rules(month);
+        let of_close = rules.closed.map(|_| Terms::read(rules.config)).transpose()?;
+        let terms = of_close.as_ref().unwrap_or(&today);
+        // A month is over once it is closed or there is usage of a later one; till then it is priced as far as it is known.
+        let is_open = Some(month) == newest && rules.closed.is_none();
+        let last = last.filter(|_| is_open).unwrap_or(month.last_day());
         config.push(format!("up to {last} {}", terms.digest_of_time(work.with.zone.month_bounds(month))));
         inputs.extend([text_digest(TABLE), plan_terms_digest()]);
         let (inputs, config) = (digest_of(inputs), digest_of(config).to_string());
@@ -85,11 +88,12 @@ fn slots_of(month: BillingMonth) -> Vec<FileSlot> {
 /// The text that prices the month of a day up to that day.
 pub(super) fn statement(with: &Derivation, last: BillingDay) -> String {
     let days = || last.month().days();
-    let priced = days().zip(1..).filter(|(day, _)| *day <= last && with.start.is_none_or(|start| *day >= start));
+    let rules = with.rules(last.month());
+    let priced = days().zip(1..).filter(|(day, _)| *day <= last && rules.start.is_none_or(|start| *day >= start));
     charges_sql(&MonthBounds {
         days: priced.map(|(day, number)| (UtcDay(day.0), with.zone.start(day), number)).collect(),
         days_in_month: days().map(|_| 1).sum(),
-        has_plan_terms: with.config.plan_terms.num_rows() > 0,
+        has_plan_terms: rules.config.plan_terms.num_rows() > 0,
     })
 }
 
@@ -101,8 +105,8 @@ async fn price(
     config: &str,
 ) -> Result<Vec<(String, Replacement)>, JobError> {
     let sql = statement(work.with, last);
-    let rows = work.engine().await?.make(TABLE, &month.to_string(), &sql).await?;
-    if work.with.has_rates {
+    let rows = work.engine_of(month).await?.make(TABLE, &month.to_string(), &sql).await?;
+    if work.with.rules(month).has_rates {
         balanced(work, &rows, month, last).await?;
     }
     work.built.made(TABLE, &month.to_string(), slots_of(month), inputs, config, rows.num_rows());

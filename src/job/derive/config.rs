@@ -17,14 +17,8 @@ use super::{Work, arrow_fault, digest_of};
 /// Writes the tables where they differ from what the lake holds.
 pub(super) async fn build(work: &mut Work<'_>) -> Result<(), JobError> {
     let config = &work.with.config;
-    let tables = [
-        (Table::Customers, &config.customers),
-        (Table::ApiKeys, &config.api_keys),
-        (Table::Prices, &config.prices),
-        (Table::PriceMatches, &config.price_matches),
-        (Table::PlanTerms, &config.plan_terms),
-    ];
-    for (table, rows) in tables {
+    for table in ConfigTables::TABLES {
+        let rows = config.of(table);
         let inputs = digest_of(lines(table, rows)?);
         if work.keep(table, "all", vec![FileSlot::whole()], inputs, "") {
             continue;
@@ -207,6 +201,11 @@ impl<'a> Column<'a> {
         use arrow::array::Array;
         if self.0.is_valid(row) { self.0.value(row).to_owned() } else { String::new() }
     }
+}
+
+/// The digest of a table's rows.
+pub(super) fn lines_digest(table: Table, rows: &RecordBatch) -> Result<String, JobError> {
+    Ok(digest_of(lines(table, rows)?).to_string())
 }
 
 /// Each row as one text.

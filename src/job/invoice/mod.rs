@@ -1,6 +1,7 @@
 //! Invoices: what a month comes to, drawn up from its charges, frozen by a close, and corrected ever after. A preview writes nothing.
 //! Months are closed in order, so that each correction is on one invoice only.
 
+mod amend;
 mod bill;
 mod check;
 mod close;
@@ -15,6 +16,7 @@ use crate::billing::Billing;
 
 use super::derive::Derivation;
 
+pub use amend::{Comparison, Difference, compare, reprice, since_close, usage_rows};
 pub use bill::{Bill, draw};
 pub use check::stands_against;
 pub use close::{CloseOptions, close, finish};
