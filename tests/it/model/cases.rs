@@ -33,8 +33,9 @@ impl Sheet {
             let cells = record.iter().map(str::to_owned).collect();
             (record.position().map_or(0, csv::Position::line), cells)
         };
-        let rows = reader.records().map(|record| row(record.unwrap_or_else(|error| panic!("{name}: {error}"))));
-        Self { name, columns, rows: rows.collect() }
+        let records = reader.records();
+        let rows = records.map(|record| row(record.unwrap_or_else(|error| panic!("{name}: {error}")))).collect();
+        Self { name, columns, rows }
     }
 
     fn cell<'r>(&self, row: &'r [String], column: &str) -> Option<&'r str> {
@@ -238,4 +239,45 @@ fn normal(column: &str, cell: &str) -> String {
         "amount" | "unit_price" if !cell.is_empty() => cell.parse::<Nanos>().unwrap().to_string(),
         _ => cell.to_owned(),
     }
+}
+
+#[test]
+fn a_difference_is_told_by_file_and_line() {
+    let charge = |customer: &str, amount| Charge {
+        day: UtcDay(0),
+        customer_id: customer.to_owned(),
+        plan: "p".to_owned(),
+        price_id: "calls".to_owned(),
+        price_from: None,
+        dimensions: "{}".to_owned(),
+        month_to_date_before: 0,
+        tier: "1".to_owned(),
+        kind: "usage".to_owned(),
+        model: None,
+        meter: None,
+        quantity: 1,
+        billed: None,
+        unit_price: None,
+        amount,
+        currency: "EUR".to_owned(),
+    };
+    let row = |line, cells: [&str; 2]| (line, cells.map(str::to_owned).to_vec());
+    let expect = Sheet {
+        name: "x/expect.csv".to_owned(),
+        columns: ["customer_id", "amount"].map(str::to_owned).to_vec(),
+        rows: vec![row(2, ["acme", "3"]), row(3, ["beta", "0.50"]), row(4, ["gamma", "1"])],
+    };
+    let made = [charge("acme", 1_000_000_000), charge("acme", 2_000_000_000), charge("beta", 499_999_999)];
+    let differs = compare(&expect, &made);
+    assert_eq!(
+        differs,
+        [
+            "tests/cases/billing/x/expect.csv:3: amount should be `0.50` and is `0.499999999`, for beta",
+            "tests/cases/billing/x/expect.csv:4: nothing was charged for gamma",
+        ]
+    );
+    let made = [charge("acme", 3_000_000_000), charge("beta", 500_000_000), charge("gamma", 1), charge("delta", 5)];
+    let differs = compare(&expect, &made);
+    assert_eq!(differs.len(), 2, "{differs:#?}");
+    assert!(differs[1].starts_with("tests/cases/billing/x/expect.csv: no line for delta"), "{differs:#?}");
 }

@@ -2,7 +2,6 @@
 
 mod cases;
 mod coverage;
-
 mod engine;
 mod oracle;
 mod priced;

@@ -249,6 +249,13 @@ async fn made(world: &World, last: UtcDay) -> BTreeSet<String> {
     let (tiers, matches) = price_rows(&world.prices);
     engine.put(Table::Prices, rows(Table::Prices, &tiers)).unwrap();
     engine.put(Table::PriceMatches, rows(Table::PriceMatches, &matches)).unwrap();
+    let terms: Vec<Value> = (0..6)
+        .map(|plan| {
+            json!({"plan": format!("plan{plan}"), "currency": "USD", "valid_from": starts(UtcDay(0)).to_string(),
+                   "minimum": "0", "discount_ppm": 0})
+        })
+        .collect();
+    engine.put(Table::PlanTerms, rows(Table::PlanTerms, &terms)).unwrap();
 
     let meters = [
         meter("calls", None, MeterValue::Count, &["route", "method"]),

@@ -4,7 +4,9 @@
 
 mod keys;
 mod month;
+mod random;
 mod rows;
+mod told;
 mod world;
 
 use std::collections::BTreeMap;

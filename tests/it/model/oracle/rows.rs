@@ -10,11 +10,14 @@ use super::world::{Model, Plan, Price, Used, World};
 
 const NANO: i128 = 1_000_000;
 
+/// A customer's usage of a day by meter and dimensions, with one of the rows it comes from.
+type Day<'u> = BTreeMap<String, (i128, &'u Used)>;
+
 /// Every charge of these days of the month, in order.
 pub(super) fn charges(world: &World, usage: &[Used], days: Range<i32>) -> Vec<Charge> {
     let mut sheet: Vec<Charge> = Vec::new();
     let customers: std::collections::BTreeSet<&str> = world.stays.iter().map(|stay| &*stay.customer).collect();
-    let mut used: BTreeMap<(&str, i32), BTreeMap<String, (i128, &Used)>> = BTreeMap::new();
+    let mut used: BTreeMap<(&str, i32), Day<'_>> = BTreeMap::new();
     for row in usage {
         let day = used.entry((&row.customer, row.day)).or_default();
         // One price is for one meter, so the meter in front leaves the dimensions in their order.
