@@ -94,7 +94,7 @@ fn within(day: i32, from: Option<i32>, to: Option<i32>) -> bool {
 }
 
 impl Zone {
-    fn name(self) -> &'static str {
+    pub(super) fn name(self) -> &'static str {
         match self {
             Self::Utc => "UTC",
             Self::Berlin => "Europe/Berlin",
