@@ -1,6 +1,10 @@
 //! What finance sends out: the invoices of a month in one file format each. Every format gets the same [`Statement`] and prints
 //! the same figures; none computes any. Bytes depend on the statement only: no clock, no random name.
 
+mod chart;
+mod figures;
+pub mod html;
+mod page;
 #[cfg(test)]
 pub(crate) mod sample;
 
