@@ -1,11 +1,15 @@
 //! What finance sends out: the invoices of a month in one file format each. Every format gets the same [`Statement`] and prints
 //! the same figures; none computes any. Bytes depend on the statement only: no clock, no random name.
 
+mod chart;
 mod cloudevents;
 mod csv;
 mod events;
+mod figures;
 mod focus;
+pub mod html;
 mod json;
+mod page;
 #[cfg(test)]
 mod same_figures;
 #[cfg(test)]
@@ -20,6 +24,7 @@ use super::{BillingDay, BillingMonth, BillingZone};
 pub use cloudevents::CloudEvents;
 pub use csv::Csv;
 pub use focus::Focus;
+pub use html::Html;
 pub use json::Json;
 pub use stripe::{Stripe, StripeCustomer, StripeCustomers, StripeCustomersError};
 
@@ -89,6 +94,7 @@ pub fn formats(options: &ExportOptions) -> Vec<Box<dyn Export>> {
         Box::new(CloudEvents { source, zone }),
         Box::new(Csv),
         Box::new(Focus { service }),
+        Box::new(Html),
         Box::new(Json),
         Box::new(Stripe { customers: stripe, zone }),
     ]
