@@ -135,6 +135,16 @@ impl Meter {
         self.pieces().map(drop)
     }
 
+    /// The rule, as it is run over the events.
+    pub fn rule_sql(&self) -> Result<String, MeterError> {
+        Ok(self.pieces()?.where_sql)
+    }
+
+    /// The text of an event's dimensions, as it is run over the events.
+    pub fn dimensions_sql(&self) -> Result<String, MeterError> {
+        Ok(self.pieces()?.dimensions_sql)
+    }
+
     /// What the meter's rows depend on besides the events: everything but which sources it counts.
     pub fn definition(&self) -> Digest {
         let mut digester = Digester::default();

@@ -1,7 +1,7 @@
 //! One HTML file per invoice, for screens and for paper: nothing is loaded, nothing runs. The template escapes every text; what it
 //! prints comes from [`Page`].
 
-use minijinja::value::Value;
+use minijinja::value::Serde;
 use minijinja::{Environment, UndefinedBehavior, context};
 
 use super::chart::Chart;
@@ -32,8 +32,8 @@ impl Export for Html {
             let page = Page::of(invoice)?;
             let rows = page.sections.iter().flat_map(|section| &section.rows);
             let price_places = rows.filter_map(|row| row.unit_price.as_deref()).map(places).max().unwrap_or(0);
-            let chart = Chart::of(invoice).map(Value::from_serialize);
-            let values = context! { page => Value::from_serialize(&page), chart, price_places };
+            let chart = Chart::of(invoice).map(Serde);
+            let values = context! { page => Serde(&page), chart, price_places };
             let text = template.render(values).map_err(|error| failed(&error))?;
             files.push(ExportFile { name: format!("{}.html", page.stem), bytes: text.into_bytes() });
         }

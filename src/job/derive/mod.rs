@@ -76,6 +76,11 @@ pub(super) struct Rules<'a> {
 }
 
 impl Derivation {
+    /// The meters that count a month.
+    pub fn meters_of(&self, month: BillingMonth) -> &[Meter] {
+        self.rules(month).meters
+    }
+
     /// What a month is derived under: for a closed one what it was closed under.
     pub(super) fn rules(&self, month: BillingMonth) -> Rules<'_> {
         match self.closed.get(&month) {
@@ -222,14 +227,7 @@ const OPENED: &[&[Table]] = &[
     &[Table::Built],
     &[Table::ChargesDaily, Table::CoverageHourly],
     &[Table::UsageDaily],
-    &[
-        Table::PlanTerms,
-        Table::PriceMatches,
-        Table::Prices,
-        Table::ApiKeys,
-        Table::Customers,
-        Table::UsageSlots,
-    ],
+    &[Table::PlanTerms, Table::PriceMatches, Table::Prices, Table::ApiKeys, Table::Customers, Table::UsageSlots],
     &[Table::ObjectHours, Table::OriginRequests, Table::EdgeRequests],
 ];
 

@@ -6,6 +6,7 @@ mod bill;
 mod check;
 mod close;
 mod closing;
+mod explain;
 mod pinned;
 mod rows;
 mod sums;
@@ -21,6 +22,7 @@ pub use bill::{Bill, draw};
 pub use check::stands_against;
 pub use close::{CloseOptions, close, finish};
 pub use closing::{Accepted, Closed, Closing, closed_month, closed_months};
+pub use explain::{ChargeRow, Explanation, KeyUsage, explain};
 pub use pinned::{Pinned, PinnedTerms};
 
 /// What invoices are made from besides the lake.
