@@ -1,7 +1,7 @@
 //! The `focus` format: the FinOps Open Cost and Usage Specification 1.4, dataset Cost and Usage, as `focus.csv` and
 //! `focus.parquet`. One row per invoice line: a line is what is rounded, so only then does BilledCost add up to the total.
 //! The charge period is the line's month, the billing period the invoice's, both as instants in UTC. Columns are the
-//! mandatory ones, the conditional ones that apply and our own (`x_…`), in that order of the specification. Text is
+//! mandatory ones, those others that apply, in the order of the specification, and our own (`x_…`) last. Text is
 //! written as it is, since consumers join on it. Money and quantities are DECIMAL(38,9), never floats.
 
 use std::sync::Arc;
@@ -42,7 +42,7 @@ struct Facts<'a> {
     charge: (Micros, Micros),
 }
 
-/// How a column is filled; an absent value is NULL.
+/// How a column is filled; an absent value and an empty text are NULL.
 enum Value {
     Text(fn(&Facts<'_>) -> Option<String>),
     Decimal(fn(&Facts<'_>) -> Option<Nanos>),
@@ -80,7 +80,7 @@ const COLUMNS: &[(&str, Value)] = &[
     ("ServiceProviderName", Text(|of| Some(of.invoice.seller.name.clone()))),
     ("SkuId", Text(|of| of.sku.clone())),
     ("SkuMeter", Text(|of| of.line.key.meter.clone().filter(|_| of.sku.is_some()))),
-    ("SkuPriceDetails", Text(|of| of.sku.as_ref().map(|_| details(of.line)))),
+    ("SkuPriceDetails", Text(|of| of.sku.as_ref().and_then(|_| details(of.line)))),
     ("SkuPriceId", Text(|of| of.sku.as_ref().map(|sku| price_id(sku, of.line)))),
     ("x_Corrects", Text(|of| of.line.correction.as_ref().and_then(|correction| correction.invoice.clone()))),
     ("x_ExactCost", Decimal(|of| Some(of.line.exact))),
@@ -93,6 +93,9 @@ impl Export for Focus {
     }
 
     fn files(&self, statement: &Statement) -> Result<Vec<ExportFile>, ExportError> {
+        if self.service.is_empty() {
+            return Err(failed("the service has no name"));
+        }
         let mut rows = Vec::new();
         for invoice in &statement.invoices {
             let zone = BillingZone::named(&invoice.zone).map_err(|error| unfit(invoice, error))?;
@@ -193,14 +196,14 @@ fn frequency(kind: LineKind) -> &'static str {
 }
 
 /// How the price works, as properties of our own.
-fn details(line: &Line) -> String {
+fn details(line: &Line) -> Option<String> {
     let mut details = serde_json::Map::new();
     for (name, value) in [("x_Model", &line.key.model), ("x_Tier", &line.key.tier)] {
         if let Some(value) = value {
             details.insert(name.to_owned(), json!(value));
         }
     }
-    serde_json::Value::Object(details).to_string()
+    (!details.is_empty()).then(|| serde_json::Value::Object(details).to_string())
 }
 
 /// A price's interval and tier have prices of their own.
@@ -254,7 +257,10 @@ fn parquet_bytes(rows: &[Facts<'_>]) -> Result<Vec<u8>, AnyError> {
     let mut columns: Vec<ArrayRef> = Vec::new();
     for (name, value) in COLUMNS {
         let (column, nullable): (ArrayRef, bool) = match value {
-            Text(of) => (Arc::new(rows.iter().map(of).collect::<StringArray>()), true),
+            Text(of) => (
+                Arc::new(rows.iter().map(|row| of(row).filter(|text| !text.is_empty())).collect::<StringArray>()),
+                true,
+            ),
             Decimal(of) => {
                 let column: Decimal128Array = rows.iter().map(|row| of(row).map(|value| value.0)).collect();
                 (Arc::new(column.with_precision_and_scale(38, 9)?), true)
@@ -292,8 +298,8 @@ mod tests {
     use super::super::sample;
     use super::*;
 
-    /// What Cost and Usage of FOCUS 1.4 calls mandatory, in its order, and whether it may be NULL.
-    const MANDATORY: [(&str, bool); 21] = [
+    /// What Cost and Usage of FOCUS 1.4 asks of who issues invoices, in its order, and whether it may be NULL.
+    const MANDATORY: [(&str, bool); 23] = [
         ("BilledCost", false),
         ("BillingAccountId", false),
         ("BillingAccountName", true),
@@ -308,6 +314,8 @@ mod tests {
         ("ContractedCost", false),
         ("EffectiveCost", false),
         ("HostProviderName", false),
+        ("InvoiceDetailId", true),
+        ("InvoiceId", true),
         ("InvoiceIssuerName", false),
         ("ListCost", false),
         ("PricingQuantity", true),
@@ -358,6 +366,7 @@ mod tests {
                     "BillingCurrency" => value.len() == 3 && value.bytes().all(|b| b.is_ascii_uppercase()),
                     "ChargeCategory" => ["Usage", "Purchase", "Tax", "Credit", "Adjustment"].contains(&value),
                     "ChargeClass" => value == "Correction",
+                    "InvoiceDetailId" => value.parse::<u32>().is_ok_and(|line| line > 0),
                     "ServiceCategory" => value == "Web",
                     _ => true,
                 };
@@ -451,8 +460,14 @@ mod tests {
     fn a_preview_has_no_invoice_id_and_a_nameless_seller_is_refused() {
         let mut statement = sample::preview();
         assert!(rows(&files(&statement)[0]).iter().all(|row| row["InvoiceId"].is_empty()));
+        statement.invoices[0].customer.name.clear();
+        let reader =
+            ParquetRecordBatchReaderBuilder::try_new(bytes::Bytes::from(files(&statement)[1].clone())).unwrap();
+        let batch = reader.build().unwrap().next().unwrap().unwrap();
+        assert!(batch.column_by_name("BillingAccountName").unwrap().is_null(0), "an empty text is NULL");
         statement.invoices[0].seller.name.clear();
         let error = Focus { service: "API".to_owned() }.files(&statement).unwrap_err();
         assert_eq!(error.to_string(), "invoice acme cannot be written as focus: the seller has no name");
+        assert!(Focus { service: String::new() }.files(&statement).is_err());
     }
 }

@@ -129,7 +129,7 @@ struct ItemParams<'a> {
     metadata: Metadata<'a>,
 }
 
-/// Seconds since 1970 of the first and the last second.
+/// The middles of the first and the last day, in seconds since 1970: Stripe prints the days they lie in.
 #[derive(Serialize)]
 struct Period {
     start: i64,
