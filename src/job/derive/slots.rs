@@ -41,10 +41,13 @@ pub(super) fn metered(meters: &[Meter]) -> impl Iterator<Item = (&str, &Meter)> 
     meters.iter().flat_map(|meter| meter.sources.iter().map(move |source| (source.as_str(), meter)))
 }
 
+/// Digests of the statements that count each source.
+pub(super) type Statements = BTreeMap<String, Vec<String>>;
+
 /// Digests of the statements that count each source. That of any hour stands for all: it holds the text and the meter as
 /// they are run.
-pub(super) fn statements(meters: &[Meter]) -> Result<BTreeMap<String, Vec<String>>, JobError> {
-    let mut statements: BTreeMap<String, Vec<String>> = BTreeMap::new();
+pub(super) fn statements(meters: &[Meter]) -> Result<Statements, JobError> {
+    let mut statements = Statements::new();
     for (source, meter) in metered(meters) {
         let text = slots_sql(meter, source, UtcHour(0), UtcHour(1))?;
         statements.entry(source.to_owned()).or_default().push(Digest::of([&*text]).to_string());

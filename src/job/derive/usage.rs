@@ -1,5 +1,6 @@
 //! `usage_daily`: one file per billing day, made again when its slots, its statement, or configuration rows that matter to
-//! it change. Every event of the day's slots must be in it, whatever its attribution, or nothing is written.
+//! it change. Every event of the day's slots must be in it, whatever its attribution, or nothing is written. A meter of
+//! distinct values is counted from the events, so for such a meter the day also depends on the event files of its hours.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -11,12 +12,12 @@ use futures::{StreamExt, TryStreamExt};
 use crate::base::{Digest, Micros, UtcDay};
 use crate::billing::BillingDay;
 use crate::lake::{FileSlot, LakeFile, Replacement};
-use crate::model::{Cut, UsageDay, slot_of, usage_sql};
+use crate::model::{Cut, Meter, MeterValue, UsageDay, slot_of, usage_sql};
 use crate::schema::Table;
 
 use super::super::JobError;
 use super::config::{KeyName, Terms};
-use super::slots::{part_of, statements};
+use super::slots::{Statements, metered, part_of, statements};
 use super::{Derivation, Work, arrow_fault, digest_of, text_digest};
 
 const TABLE: Table = Table::UsageDaily;
@@ -33,9 +34,9 @@ struct Stale {
 }
 
 pub(super) async fn build(work: &mut Work<'_>) -> Result<(), JobError> {
-    let days = days_of(work);
-    let keep_all = same_configuration(work);
     let statements = statements(&work.with.meters)?;
+    let days = days_of(work)?;
+    let keep_all = same_configuration(work);
     // Where the configuration is the same as ever, a day whose files are the same cannot differ: nothing is looked up.
     let mut open: Vec<(BillingDay, Vec<String>)> = Vec::new();
     for (day, files) in days.clone() {
@@ -90,6 +91,7 @@ async fn make(work: &mut Work<'_>, stale: Vec<Stale>) -> Result<Vec<(String, Rep
             let sql = usage_sql(&stale.with, &this.with.meters)?;
             let rows = engine.make(TABLE, &part, &sql).await?;
             conserved(&rows, stale.day, expected.get(&stale.day))?;
+            whole(&rows, stale.day, &this.with.meters)?;
             let count = rows.num_rows();
             let replacement = this.replacement(TABLE, slot_of_day(stale.day), &[rows]).await?;
             Ok::<_, JobError>((stale, count, replacement))
@@ -106,15 +108,50 @@ async fn make(work: &mut Work<'_>, stale: Vec<Stale>) -> Result<Vec<(String, Rep
     Ok(replace)
 }
 
-/// The billing days that have slots, with the files of these.
-fn days_of(work: &Work<'_>) -> BTreeMap<BillingDay, Vec<String>> {
-    let mut days: BTreeMap<BillingDay, Vec<String>> = BTreeMap::new();
-    for file in work.tables[&Table::UsageSlots].files() {
-        for day in days_touched(work.with, file) {
-            days.entry(day).or_default().push(file.path.clone());
+/// The billing days that have slots, with what their usage is made from: the files of the slots, for meters that belong to
+/// a customer as a whole how they count, and for those of distinct values the files of the events.
+fn days_of(work: &Work<'_>) -> Result<BTreeMap<BillingDay, Vec<String>>, JobError> {
+    let mut days: BTreeMap<BillingDay, BTreeSet<String>> = BTreeMap::new();
+    let (mut whole, mut distinct) = (Statements::new(), BTreeSet::new());
+    for (source, meter) in metered(&work.with.meters).filter(|(_, meter)| meter.value.is_of_customer()) {
+        whole.entry(source.to_owned()).or_default().push(whole_statement(meter, source)?);
+        if matches!(meter.value, MeterValue::Unique(_)) {
+            distinct.insert(source);
         }
     }
-    days
+    for file in work.tables[&Table::UsageSlots].files() {
+        let source = file.slot.source.as_deref().unwrap_or_default();
+        for day in days_touched(work.with, file) {
+            let inputs = days.entry(day).or_default();
+            inputs.insert(file.path.clone());
+            inputs.extend(whole.get(source).into_iter().flatten().cloned());
+        }
+    }
+    for file in event_files(work) {
+        if file.slot.source.as_deref().is_some_and(|source| distinct.contains(source)) {
+            for day in days_touched(work.with, file) {
+                // An hour has slots as soon as it has events.
+                if let Some(inputs) = days.get_mut(&day) {
+                    inputs.insert(file.path.clone());
+                }
+            }
+        }
+    }
+    Ok(days.into_iter().map(|(day, inputs)| (day, inputs.into_iter().collect())).collect())
+}
+
+/// The digest of how a meter that belongs to a customer as a whole counts a source. The statement of any day stands for
+/// all.
+fn whole_statement(meter: &Meter, source: &str) -> Result<String, JobError> {
+    let alone = Meter { sources: vec![source.to_owned()], ..meter.clone() };
+    let (day, from) = (UtcDay(0), Micros(0));
+    let to = day.next().start();
+    let any = UsageDay { day, from, to, is_before_start: false, has_rates: true, cuts: Vec::new() };
+    Ok(Digest::of([&*usage_sql(&any, &[alone])?]).to_string())
+}
+
+fn event_files<'a>(work: &'a Work<'_>) -> impl Iterator<Item = &'a LakeFile> {
+    [Table::OriginRequests, Table::EdgeRequests].into_iter().flat_map(|table| work.tables[&table].files())
 }
 
 fn days_touched(with: &Derivation, file: &LakeFile) -> Vec<BillingDay> {
@@ -147,14 +184,13 @@ fn slot_of_day(day: BillingDay) -> FileSlot {
 fn inputs_of(
     work: &Work<'_>,
     files: &[String],
-    statements: &BTreeMap<String, Vec<String>>,
+    statements: &Statements,
     cut_hours: &BTreeSet<&str>,
 ) -> Digest {
     let mut inputs = files.to_vec();
     inputs.push(text_digest(TABLE));
     if !cut_hours.is_empty() {
-        let tables = [Table::OriginRequests, Table::EdgeRequests];
-        for file in tables.into_iter().flat_map(|table| work.tables[&table].files()) {
+        for file in event_files(work) {
             let Some((source, hour)) = file.slot.source.as_deref().zip(file.slot.utc_hour()) else { continue };
             if cut_hours.contains(part_of(source, hour).as_str()) {
                 inputs.push(file.path.clone());
@@ -286,7 +322,8 @@ fn conserved(rows: &RecordBatch, day: BillingDay, expected: Option<&EventCounts>
     let (sources, meters) = (texts(rows, column("source")?)?, texts(rows, column("meter")?)?);
     let events = integers(rows, column("events")?)?;
     let mut found = EventCounts::new();
-    for row in 0..rows.num_rows() {
+    // Rows of a customer as a whole have no source and no events.
+    for row in (0..rows.num_rows()).filter(|row| events[*row] != 0 || !sources[*row].is_empty()) {
         *found.entry((sources[row].clone(), meters[row].clone())).or_default() += i128::from(events[row]);
     }
     if Some(&found) == expected || (found.is_empty() && expected.is_none()) {
@@ -294,6 +331,43 @@ fn conserved(rows: &RecordBatch, day: BillingDay, expected: Option<&EventCounts>
     }
     let what = format!("events per (source, meter) in usage {found:?}, in its slots {expected:?}");
     Err(JobError::Conservation { day: UtcDay(day.0), what })
+}
+
+/// What a customer's keys used of a meter that belongs to the customer as a whole is in one row, and no more distinct
+/// values than events are.
+fn whole(rows: &RecordBatch, day: BillingDay, meters: &[Meter]) -> Result<(), JobError> {
+    let of_customer: BTreeMap<&str, &MeterValue> =
+        meters.iter().filter(|m| m.value.is_of_customer()).map(|m| (m.name.as_str(), &m.value)).collect();
+    if of_customer.is_empty() {
+        return Ok(());
+    }
+    let text = |name: &str| texts(rows, rows.schema().index_of(name).map_err(arrow_fault(TABLE))?);
+    let integer = |name: &str| integers(rows, rows.schema().index_of(name).map_err(arrow_fault(TABLE))?);
+    let (customers, names, dimensions) = (text("customer_id")?, text("meter")?, text("dimensions")?);
+    let (sources, attributions) = (text("source")?, text("attribution")?);
+    let (quantities, events) = (integer("quantity")?, integer("events")?);
+    // Per customer, meter and dimensions: the events of the keys, and the quantities of the customer.
+    let mut units: BTreeMap<(&str, &str, &str), (i64, Vec<i64>)> = BTreeMap::new();
+    for row in (0..rows.num_rows()).filter(|row| attributions[*row] == "mapped") {
+        if of_customer.contains_key(names[row].as_str()) {
+            let unit = units.entry((&customers[row], &names[row], &dimensions[row])).or_default();
+            match sources[row].is_empty() {
+                true => unit.1.push(quantities[row]),
+                false => unit.0 += events[row],
+            }
+        }
+    }
+    let wrong = units.into_iter().find(|((_, name, _), (events, quantities))| match (of_customer.get(name), &quantities[..]) {
+        (Some(MeterValue::Unique(_)), [quantity]) => !(1..=*events).contains(quantity),
+        (_, quantities) => quantities.len() != 1,
+    });
+    match wrong {
+        None => Ok(()),
+        Some((unit, (events, quantities))) => {
+            let what = format!("{unit:?} as a whole has the quantities {quantities:?} of {events} mapped events");
+            Err(JobError::Conservation { day: UtcDay(day.0), what })
+        }
+    }
 }
 
 /// A text column, whatever its encoding; NULL is empty.
