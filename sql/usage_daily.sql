@@ -1,5 +1,5 @@
 -- table: usage_daily
--- grain: one row per billing day, customer, key, source, meter, attribution and dimensions; and one per customer, meter and dimensions for what belongs to the customer as a whole
+-- grain: one row per billing day, customer, key, source, meter, attribution and dimensions
 -- key: day, customer_id, key_ref, source, meter, dimensions, attribution
 -- reads: usage_slots, api_keys, customers, prices, price_matches
 -- partition: day

@@ -5,6 +5,7 @@ mod engine;
 mod oracle;
 mod slots;
 mod usage;
+mod wholes;
 
 use std::num::NonZeroUsize;
 use std::sync::Arc;
