@@ -1,6 +1,7 @@
 //! `rates.toml`: plans, each a list of prices of meters. The first price of a meter that matches an event's dimensions
 //! takes its usage. Decimals are text and exact. Tiers are `(previous, up_to]`, ascending, the last one open. A price
-//! that could never match, two prices of one id at once and models this version cannot charge are refused.
+//! that could never match and two prices of one id at once are refused.
+
 
 use crate::base::document::{Document, Item, Section};
 use crate::base::problem::suggestion;
@@ -8,12 +9,24 @@ use crate::base::{HalfOpen, Micros, Nanos, Problems};
 use crate::model::Meter;
 
 use super::interval::{Claim, overlaps};
+use super::invoice::Currency;
 use super::sheet::{ConfigFile, Grain, parse_instant};
 use super::zone::{BillingDay, BillingZone};
 
-/// The largest unit price a DECIMAL(18,9) holds, in nano-units.
-const UNIT_PRICE_MAX: Nanos = Nanos(10_i128.pow(18) - 1);
-const PRICE_KEYS: &[&str] = &["id", "meter", "model", "unit_price", "tiers", "match", "from", "to", "size", "amount"];
+mod models;
+mod terms;
+
+pub use models::Model;
+use models::Rule;
+pub use terms::Terms;
+
+/// The largest unit price a DECIMAL(18,9) holds, in nano-units; fees and minimums have the same bound.
+const AMOUNT_MAX: Nanos = Nanos(10_i128.pow(18) - 1);
+const PLAN_KEYS: &[&str] = &["id", "name", "currency", "minimum", "discount_percent", "terms", "price"];
+const PRICE_KEYS: &[&str] =
+    &["id", "meter", "model", "unit_price", "tiers", "match", "from", "to", "size", "amount", "free"];
+/// What the charges of a plan itself are called, beside those of its prices.
+const RESERVED: &[&str] = &["discount", "minimum"];
 
 /// The plans of a rates file.
 #[derive(Clone, Default, PartialEq, Eq, Debug)]
@@ -26,36 +39,38 @@ pub struct Rates {
 pub struct Plan {
     /// Its id.
     pub id: String,
+    /// Name for people.
+    pub name: Option<String>,
+    /// ISO 4217 code of its prices; none: the currency of `[billing]`.
+    pub currency: Option<String>,
+    /// Its minimum and discount, by time; where there are none, neither applies.
+    pub terms: Vec<Terms>,
     /// Its prices in order of preference.
     pub prices: Vec<Price>,
 }
 
-/// A price of one meter.
+/// A price of one meter, or a fee for the time on the plan.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Price {
     /// Its id within the plan; the counter of a month runs per id.
     pub id: String,
-    /// The meter whose usage it takes.
-    pub meter: String,
+    /// The meter whose usage it takes; none: it is flat.
+    pub meter: Option<String>,
     /// How usage becomes an amount.
     pub model: Model,
-    /// Its tiers in order; the last one is open. A price per unit is one open tier.
+    /// Its tiers in order; the last one is open. A price per unit is one open tier, after one that is free where there is
+    /// such; a package price is one that begins where the free units end; a flat one has none.
     pub tiers: Vec<Tier>,
+    /// Units of a package.
+    pub size: Option<i64>,
+    /// Of a flat price: for a whole month.
+    pub amount: Option<Nanos>,
     /// What it asks of the dimensions; all must hold.
     pub matches: Vec<Match>,
     /// When; whole billing days.
     pub valid: HalfOpen<Micros>,
     /// Where it was written.
     pub line: u32,
-}
-
-/// How usage becomes an amount.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Model {
-    /// Every unit costs the same.
-    PerUnit,
-    /// A unit costs what the tier says that the month's count has reached.
-    Graduated,
 }
 
 /// Units `(from, up_to]` of a month.
@@ -78,16 +93,6 @@ pub struct Match {
     pub values: Vec<String>,
 }
 
-impl Model {
-    /// Its name in files and tables.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::PerUnit => "per_unit",
-            Self::Graduated => "graduated",
-        }
-    }
-}
-
 impl Rates {
     /// Reads and checks the file.
     pub fn parse(file: &ConfigFile, zone: BillingZone, meters: &[Meter]) -> Result<Self, Problems> {
@@ -101,7 +106,7 @@ impl Rates {
         let root = document.root(&table, &["plan"]);
         let reader = Reader { zone, meters };
         let mut plans: Vec<Plan> = Vec::new();
-        for section in root.sections("plan", &["id", "minimum", "price"]) {
+        for section in root.sections("plan", PLAN_KEYS) {
             let Some(plan) = reader.plan(&section) else { continue };
             if plans.iter().any(|other| other.id == plan.id) {
                 section.problem(format!("plan `{}` is defined twice", plan.id));
@@ -126,35 +131,57 @@ struct Reader<'m> {
 impl Reader<'_> {
     fn plan(&self, section: &Section<'_>) -> Option<Plan> {
         let id = section.required("id").and_then(|item| item.text());
-        if let Some(minimum) = section.get("minimum")
-            && decimal(&minimum).is_some_and(|amount| amount != Nanos(0))
+        let text = |key: &str| match section.get(key) {
+            Some(item) => item.text().map(|text| Some(text.to_owned())),
+            None => Some(None),
+        };
+        let name = text("name");
+        let currency = text("currency");
+        if let (Some(Some(code)), Some(item)) = (&currency, section.get("currency"))
+            && let Err(error) = Currency::of(code)
         {
-            minimum.problem("a monthly `minimum` other than \"0\" is not supported by this version");
+            item.problem(error.to_string());
         }
+        let terms = terms::read(section, |section| self.valid(section));
         let sections = section.sections("price", PRICE_KEYS);
         let prices: Vec<Price> = sections.iter().filter_map(|price| self.price(price)).collect();
         // The order between prices means something only once each of them is right.
         if prices.len() == sections.len() {
             check_together(self.zone, &sections, &prices);
         }
-        id.map(|id| Plan { id: id.to_owned(), prices })
+        Some(Plan { id: id?.to_owned(), name: name?, currency: currency?, terms: terms?, prices })
     }
 
     fn price(&self, section: &Section<'_>) -> Option<Price> {
-        let id = section.required("id").and_then(|item| item.text());
-        let meter = section.required("meter").and_then(|item| self.meter(&item));
-        let terms = terms(section);
+        let id = section.required("id").and_then(|item| {
+            let id = item.text()?;
+            if RESERVED.contains(&id) {
+                item.problem(format!("`{id}` is what a plan's own {id} is called; choose another id"));
+                return None;
+            }
+            Some(id)
+        });
+        let rule = models::read(section);
+        let is_flat = rule.as_ref().is_some_and(|rule| rule.model == Model::Flat);
+        let meter = match section.get("meter") {
+            Some(_) if is_flat => Some(None),
+            Some(item) => self.meter(&item).map(Some),
+            None if is_flat => Some(None),
+            None => section.required("meter").map(|_| None),
+        };
         let matches = match section.get("match") {
-            Some(item) => matches(&item, meter),
-            None => Some(Vec::new()),
+            Some(item) if !is_flat => matches(&item, meter.flatten()),
+            _ => Some(Vec::new()),
         };
         let valid = self.valid(section);
-        let (model, tiers) = terms?;
+        let Rule { model, tiers, size, amount } = rule?;
         Some(Price {
             id: id?.to_owned(),
-            meter: meter?.name.clone(),
+            meter: meter?.map(|meter| meter.name.clone()),
             model,
             tiers,
+            size,
+            amount,
             matches: matches?,
             valid: valid?,
             line: section.line(),
@@ -188,79 +215,6 @@ impl Reader<'_> {
         }
         valid
     }
-}
-
-fn terms(section: &Section<'_>) -> Option<(Model, Vec<Tier>)> {
-    let item = section.required("model")?;
-    let model = match item.text()? {
-        "per_unit" => Model::PerUnit,
-        "graduated" => Model::Graduated,
-        later @ ("volume" | "package" | "flat") => {
-            item.problem(format!("model `{later}` is not supported by this version; known: `per_unit`, `graduated`"));
-            return None;
-        }
-        unknown => {
-            item.problem(format!("unknown model `{unknown}`{}", suggestion(unknown, ["per_unit", "graduated"])));
-            return None;
-        }
-    };
-    let foreign: &[&str] = match model {
-        Model::PerUnit => &["tiers", "size", "amount"],
-        Model::Graduated => &["unit_price", "size", "amount"],
-    };
-    for key in foreign {
-        if let Some(item) = section.get(key) {
-            item.problem(format!("model `{}` has no `{key}`", model.name()));
-        }
-    }
-    let tiers = match model {
-        Model::PerUnit => {
-            vec![Tier { from: 0, up_to: None, unit_price: unit_price(&section.required("unit_price")?)? }]
-        }
-        Model::Graduated => tiers(&section.required("tiers")?)?,
-    };
-    Some((model, tiers))
-}
-
-fn tiers(list: &Item<'_>) -> Option<Vec<Tier>> {
-    let items = list.list()?;
-    if items.is_empty() {
-        list.problem("`tiers` is empty; it needs at least the open one, { unit_price = \"…\" }");
-        return None;
-    }
-    let mut tiers: Vec<Tier> = Vec::with_capacity(items.len());
-    let mut right = true;
-    for (at, item) in items.iter().enumerate() {
-        let section = item.section(&["up_to", "unit_price"])?;
-        let price = section.required("unit_price").and_then(|item| unit_price(&item));
-        let previous = tiers.last().and_then(|tier| tier.up_to).unwrap_or(0);
-        let is_last = at + 1 == items.len();
-        let up_to = match section.get("up_to") {
-            None if is_last => Some(None),
-            None => {
-                item.problem(format!("tier {} has no `up_to`; only the last tier is open", at + 1));
-                None
-            }
-            Some(end) if is_last => {
-                end.problem("the last tier must be open: add one without `up_to` for what goes beyond");
-                None
-            }
-            Some(end) => end.integer(1..=i64::MAX).and_then(|up_to| {
-                if up_to <= previous {
-                    end.problem(format!(
-                        "tiers out of order: `up_to` {up_to} must be more than the {previous} before it"
-                    ));
-                    return None;
-                }
-                Some(Some(up_to))
-            }),
-        };
-        match (price, up_to) {
-            (Some(unit_price), Some(up_to)) => tiers.push(Tier { from: previous, up_to, unit_price }),
-            _ => right = false,
-        }
-    }
-    right.then_some(tiers)
 }
 
 fn matches(item: &Item<'_>, meter: Option<&Meter>) -> Option<Vec<Match>> {
@@ -305,12 +259,15 @@ fn check_together(zone: BillingZone, sections: &[Section<'_>], prices: &[Price])
         let before = &prices[..at];
         if let Some(other) = before.iter().find(|other| other.id == price.id && other.meter != price.meter) {
             sections[at].problem(format!(
-                "price `{}` is for meter `{}` on line {}; one id counts one meter, so choose another",
-                price.id, other.meter, other.line
+                "price `{}` is for {} on line {}; one id counts one meter, so choose another",
+                price.id,
+                counted(other),
+                other.line
             ));
         }
         let hides = |other: &&Price| {
-            other.meter == price.meter
+            price.meter.is_some()
+                && other.meter == price.meter
                 && other.id != price.id
                 && other.matches.is_empty()
                 && other.valid.overlaps(&price.valid)
@@ -318,20 +275,18 @@ fn check_together(zone: BillingZone, sections: &[Section<'_>], prices: &[Price])
         if let Some(other) = before.iter().find(hides) {
             let advice = if price.matches.is_empty() { "end one of them with `to`" } else { "put this one before it" };
             sections[at].problem(format!(
-                "price `{}` can never match while price `{}` (line {}) before it takes all of `{}`; {advice}",
-                price.id, other.id, other.line, price.meter
+                "price `{}` can never match while price `{}` (line {}) before it takes all of {}; {advice}",
+                price.id,
+                other.id,
+                other.line,
+                counted(price)
             ));
         }
     }
 }
 
-fn unit_price(item: &Item<'_>) -> Option<Nanos> {
-    let price = decimal(item)?;
-    if price > UNIT_PRICE_MAX {
-        item.problem("this is more than the 999999999.999999999 a unit price can be");
-        return None;
-    }
-    Some(price)
+fn counted(price: &Price) -> String {
+    price.meter.as_ref().map_or_else(|| "no meter".to_owned(), |meter| format!("meter `{meter}`"))
 }
 
 /// Text that is an exact decimal of at least 0.
@@ -342,6 +297,7 @@ fn decimal(item: &Item<'_>) -> Option<Nanos> {
     };
     match text.parse::<Nanos>() {
         Ok(value) if value < Nanos(0) => item.problem(format!("`{text}` is negative")),
+        Ok(value) if value > AMOUNT_MAX => item.problem("this is more than the 999999999.999999999 a price can be"),
         Ok(value) => return Some(value),
         Err(error) => item.problem(error.to_string()),
     }

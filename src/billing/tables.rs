@@ -9,10 +9,11 @@ use arrow::array::{
 };
 use arrow::error::ArrowError;
 
-use crate::base::{HalfOpen, Micros};
+use crate::base::{HalfOpen, Micros, Nanos};
 use crate::decode::{Identifies, KeySpec, SourceSpec};
 use crate::schema::Table;
 
+use super::rates::Tier;
 use super::Billing;
 
 /// The configuration tables of a build.
@@ -26,9 +27,15 @@ pub struct ConfigTables {
     pub prices: RecordBatch,
     /// [`Table::PriceMatches`].
     pub price_matches: RecordBatch,
+    /// [`Table::PlanTerms`].
+    pub plan_terms: RecordBatch,
 }
 
 impl ConfigTables {
+    /// The tables, in a fixed order.
+    pub const TABLES: [Table; 5] =
+        [Table::Customers, Table::ApiKeys, Table::Prices, Table::PriceMatches, Table::PlanTerms];
+
     /// Tables without rows: no billing is configured.
     pub fn empty() -> Self {
         let none = |table: Table| RecordBatch::new_empty(table.schema());
@@ -37,10 +44,33 @@ impl ConfigTables {
             api_keys: none(Table::ApiKeys),
             prices: none(Table::Prices),
             price_matches: none(Table::PriceMatches),
+            plan_terms: none(Table::PlanTerms),
         }
     }
 
-    pub(super) fn of<'s>(
+    /// The rows of one of them; [`Table::Customers`] for any table that is not.
+    pub fn of(&self, table: Table) -> &RecordBatch {
+        match table {
+            Table::ApiKeys => &self.api_keys,
+            Table::Prices => &self.prices,
+            Table::PriceMatches => &self.price_matches,
+            Table::PlanTerms => &self.plan_terms,
+            _ => &self.customers,
+        }
+    }
+
+    /// The same, to be replaced.
+    pub fn of_mut(&mut self, table: Table) -> &mut RecordBatch {
+        match table {
+            Table::ApiKeys => &mut self.api_keys,
+            Table::Prices => &mut self.prices,
+            Table::PriceMatches => &mut self.price_matches,
+            Table::PlanTerms => &mut self.plan_terms,
+            _ => &mut self.customers,
+        }
+    }
+
+    pub(super) fn made_of<'s>(
         billing: &Billing,
         sources: impl IntoIterator<Item = &'s SourceSpec>,
     ) -> Result<Self, ArrowError> {
@@ -49,6 +79,7 @@ impl ConfigTables {
             api_keys: api_keys(billing, sources)?,
             prices: prices(billing)?,
             price_matches: price_matches(billing)?,
+            plan_terms: plan_terms(billing)?,
         })
     }
 }
@@ -133,29 +164,26 @@ fn api_keys<'s>(
 }
 
 fn prices(billing: &Billing) -> Result<RecordBatch, ArrowError> {
+    // A flat price has no tiers, and one row all the same.
+    const NO_TIER: Tier = Tier { from: 0, up_to: None, unit_price: Nanos(0) };
     let mut rows = Vec::new();
     for plan in billing.plans_by_id() {
         for (price, position) in plan.prices.iter().zip(1_i32..) {
-            for (tier, number) in price.tiers.iter().zip(1_i32..) {
-                rows.push((&*plan.id, position, price, number, tier));
+            let tiers = if price.tiers.is_empty() { std::slice::from_ref(&NO_TIER) } else { &price.tiers };
+            for (tier, number) in tiers.iter().zip(1_i32..) {
+                rows.push((plan, position, price, number, tier));
             }
         }
     }
     let matched = |columns: usize| i32::try_from(columns).map_err(|e| ArrowError::InvalidArgumentError(e.to_string()));
-    let price_of = |nanos: i128| i64::try_from(nanos).map(i128::from);
-    let unit_prices = rows
-        .iter()
-        .map(|row| price_of(row.4.unit_price.0))
-        .collect::<Result<Vec<_>, _>>()
-        .map_err(|e| ArrowError::InvalidArgumentError(e.to_string()))?;
     batch(
         Table::Prices,
         vec![
-            text(rows.iter().map(|row| Some(row.0))),
-            text(rows.iter().map(|_| Some(&*billing.currency))),
+            text(rows.iter().map(|row| Some(&*row.0.id))),
+            text(rows.iter().map(|row| Some(billing.currency_of(row.0)))),
             text(rows.iter().map(|row| Some(&*row.2.id))),
             int(rows.iter().map(|row| row.1)),
-            text(rows.iter().map(|row| Some(&*row.2.meter))),
+            text(rows.iter().map(|row| row.2.meter.as_deref())),
             text(rows.iter().map(|row| Some(row.2.model.name()))),
             int(rows.iter().map(|row| matched(row.2.matches.len())).collect::<Result<Vec<_>, _>>()?),
             from(rows.iter().map(|row| row.2.valid)),
@@ -163,7 +191,27 @@ fn prices(billing: &Billing) -> Result<RecordBatch, ArrowError> {
             int(rows.iter().map(|row| row.3)),
             bigint(rows.iter().map(|row| Some(row.4.from))),
             bigint(rows.iter().map(|row| row.4.up_to)),
-            unit_price(unit_prices)?,
+            amounts(rows.iter().map(|row| (!row.2.tiers.is_empty()).then_some(row.4.unit_price)), 18)?,
+            bigint(rows.iter().map(|row| row.2.size)),
+            amounts(rows.iter().map(|row| row.2.amount), 38)?,
+        ],
+    )
+}
+
+fn plan_terms(billing: &Billing) -> Result<RecordBatch, ArrowError> {
+    let mut rows = Vec::new();
+    for plan in billing.plans_by_id() {
+        rows.extend(plan.terms.iter().map(|terms| (plan, terms)));
+    }
+    batch(
+        Table::PlanTerms,
+        vec![
+            text(rows.iter().map(|(plan, _)| Some(&*plan.id))),
+            text(rows.iter().map(|(plan, _)| Some(billing.currency_of(plan)))),
+            from(rows.iter().map(|(_, terms)| terms.valid)),
+            to(rows.iter().map(|(_, terms)| terms.valid)),
+            amounts(rows.iter().map(|(_, terms)| Some(terms.minimum)), 38)?,
+            bigint(rows.iter().map(|(_, terms)| Some(i64::from(terms.discount_ppm)))),
         ],
     )
 }
@@ -221,9 +269,10 @@ fn bigint(values: impl Iterator<Item = Option<i64>>) -> ArrayRef {
     Arc::new(builder.finish())
 }
 
-fn unit_price(values: impl IntoIterator<Item = i128>) -> Result<ArrayRef, ArrowError> {
-    let mut builder = Decimal128Builder::new().with_precision_and_scale(18, 9)?;
-    values.into_iter().for_each(|value| builder.append_value(value));
+/// Nano-units as a decimal with nine places.
+fn amounts(values: impl Iterator<Item = Option<Nanos>>, precision: u8) -> Result<ArrayRef, ArrowError> {
+    let mut builder = Decimal128Builder::new().with_precision_and_scale(precision, 9)?;
+    values.for_each(|value| builder.append_option(value.map(|amount| amount.0)));
     Ok(Arc::new(builder.finish()))
 }
 

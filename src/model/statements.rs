@@ -8,14 +8,25 @@ use super::params::{boolean, date, instant, render, text};
 use super::rule::NUMBER_MAX;
 use super::sql_text;
 use crate::base::time::HOUR_MICROS;
-use crate::base::{Micros, UtcDay, UtcHour};
+use crate::base::{Digest, Micros, UtcDay, UtcHour};
 use crate::schema::{ColumnType, Table};
 
 /// Microseconds of a slot: a quarter of an hour.
 const SLOT_MICROS: i64 = HOUR_MICROS / 4;
 
+/// One nano-unit, as a decimal in every engine.
+const NANO: &str = "CAST('0.000000001' AS DECIMAL(10, 9))";
+
 /// Unmapped keys of a day that stay apart.
 const KEYS_MAX: u32 = 1_000;
+
+/// What `charges_daily` reads besides its own file, where a plan has terms.
+const PLAN_TERMS_SQL: &str = include_str!("../../sql/charges_plan_terms.sql");
+
+/// The digest of that text.
+pub fn plan_terms_digest() -> String {
+    Digest::of([PLAN_TERMS_SQL]).to_string()
+}
 
 /// The start of the slot an instant lies in.
 pub fn slot_of(at: Micros) -> Micros {
@@ -53,8 +64,12 @@ pub struct UsageDay {
 /// A billing month, or the start of one: its days with their first instants, in order.
 #[derive(Clone, Debug)]
 pub struct MonthBounds {
-    /// Each day and its first instant.
-    pub days: Vec<(UtcDay, Micros)>,
+    /// Each day to be priced: the day, its first instant, and its number within the month, from 1.
+    pub days: Vec<(UtcDay, Micros, u32)>,
+    /// Days of the whole month.
+    pub days_in_month: u32,
+    /// A plan has a minimum or a discount.
+    pub has_plan_terms: bool,
 }
 
 /// The statement that counts some hours `[from, to)` of one source by one meter.
@@ -267,12 +282,32 @@ fn list(values: &BTreeSet<&str>) -> String {
 
 /// The statement that prices a billing month up to its last given day. There must be a day.
 pub fn charges_sql(month: &MonthBounds) -> String {
-    let days: Vec<String> =
-        month.days.iter().map(|(day, start)| format!("\n        ({}, {})", date(*day), instant(*start))).collect();
-    let first = month.days.first().map_or(UtcDay(0), |(day, _)| *day);
-    let last = month.days.last().map_or(UtcDay(0), |(day, _)| *day);
-    let values = [("days", days.join(",").as_str()), ("day_from", &date(first)), ("day_last", &date(last))]
-        .map(|(n, v)| (n, v.to_owned()));
+    let days: Vec<String> = month
+        .days
+        .iter()
+        .map(|(day, start, number)| format!("\n        ({}, {}, {number})", date(*day), instant(*start)))
+        .collect();
+    let first = month.days.first().map_or(UtcDay(0), |(day, ..)| *day);
+    let last = month.days.last().map_or(UtcDay(0), |(day, ..)| *day);
+    let days_in_month = format!("CAST({} AS DECIMAL(38, 0))", month.days_in_month);
+    let (plan_rows, whole) = match month.has_plan_terms {
+        true => {
+            let text: Vec<&str> = PLAN_TERMS_SQL.lines().filter(|line| !line.starts_with("--")).collect();
+            let values = [("days_in_month", days_in_month.as_str()), ("nano", NANO)];
+            (render(&text.join("\n"), &values), "with_terms")
+        }
+        false => (String::new(), "charged"),
+    };
+    let values = [
+        ("days", days.join(",").as_str()),
+        ("day_from", &date(first)),
+        ("day_last", &date(last)),
+        ("days_in_month", &days_in_month),
+        ("nano", NANO),
+        ("plan_rows", &plan_rows),
+        ("whole", whole),
+    ]
+    .map(|(name, value)| (name, value.to_owned()));
     filled(file(Table::ChargesDaily), &values)
 }
 

@@ -210,6 +210,7 @@ impl Config {
     fn derivation(&self) -> Derivation {
         let table = |table: Table, rows: &[Value]| batch(&table.schema(), rows);
         Derivation {
+            closed: BTreeMap::new(),
             meters: vec![calls(None)],
             zone: BillingZone::UTC,
             start: None,

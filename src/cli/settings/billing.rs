@@ -9,7 +9,7 @@ use crate::billing::{Billing, BillingDay, BillingFiles, BillingZone, ConfigFile,
 use crate::decode::{Identifies, KeySpec};
 use crate::model::Meter;
 
-use super::{Around, SourceSettings};
+use super::{Around, SourceSettings, invoice};
 
 /// ISO 4217 for "no currency": nothing has a price.
 const NO_CURRENCY: &str = "XXX";
@@ -24,7 +24,7 @@ pub(super) fn read(
     others: &mut Problems,
 ) -> Option<Option<Billing>> {
     let Some(item) = root.get("billing") else { return Some(None) };
-    let section = item.section(&["currency", "timezone", "start", "customers", "keys", "rates"])?;
+    let section = item.section(&["currency", "timezone", "start", "customers", "keys", "rates", "adjustments"])?;
     let zone = section.get("timezone").map_or(Some(BillingZone::UTC), |item| zone(&item));
     let start = match section.get("start") {
         Some(item) => day(&item).map(Some),
@@ -38,7 +38,7 @@ pub(super) fn read(
         }
         None => Some(NO_CURRENCY),
     };
-    for dependent in ["keys", "rates"] {
+    for dependent in ["keys", "rates", "adjustments"] {
         if let (Some(item), None) = (section.get(dependent), section.get("customers")) {
             item.problem(format!("`{dependent}` needs `customers`, the file that says who they are"));
         }
@@ -48,20 +48,24 @@ pub(super) fn read(
         None => Some(None),
     };
     let (customers, keys, rates) = (file("customers"), file("keys"), file("rates"));
+    let adjustments = file("adjustments");
+    let terms = invoice::read(root);
     // Without the meters every price would seem to name an unknown one.
     let rates_read = rates.is_some() && meters.is_some();
     let files = BillingFiles {
         customers: customers.clone().flatten(),
         keys: keys.clone().flatten(),
         rates: rates.filter(|_| meters.is_some()).flatten(),
+        adjustments: adjustments.clone().flatten(),
     };
     let billing =
         Billing::parse(currency.unwrap_or(NO_CURRENCY), zone?, start.flatten(), &files, meters.unwrap_or(&[]));
     match billing {
-        Ok(billing) if customers.is_some() && keys.is_some() && rates_read && start.is_some() && currency.is_some() => {
-            Some(Some(billing))
+        Ok(billing) => {
+            let files_read = customers.is_some() && keys.is_some() && rates_read && adjustments.is_some();
+            let is_whole = files_read && start.is_some() && currency.is_some();
+            terms.filter(|_| is_whole).map(|invoice| Some(Billing { invoice, ..billing }))
         }
-        Ok(_) => None,
         Err(problems) => {
             others.extend(problems);
             None

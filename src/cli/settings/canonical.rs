@@ -99,22 +99,37 @@ fn billing(billing: &Billing) -> Vec<String> {
     facts.extend(billing.customers.rows().iter().map(|row| {
         fact(
             "customer",
-            &[json!(row.customer_id), json!(row.name), json!(row.plan), range(row.valid), extra(&row.extra)],
+            &[
+                json!(row.customer_id),
+                json!(row.name),
+                json!(row.plan),
+                json!([row.address, row.tax_id, row.email, row.tax_ppm]),
+                range(row.valid),
+                extra(&row.extra),
+            ],
         )
     }));
+    facts.push(fact("invoice", &[json!(billing.invoice)]));
+    facts.extend(billing.adjustments.rows().iter().map(|row| fact("adjustment", &[json!(row)])));
     facts.extend(billing.keys.rows().iter().map(|row| {
         let (id, fingerprint) = (&row.api_key_id, &row.key_fingerprint);
         let who = [json!(row.customer_id), json!(id), json!(fingerprint), json!(row.label)];
         fact("key", &[&who[..], &[range(row.valid), extra(&row.extra)]].concat())
     }));
     for plan in billing.rates.iter().flat_map(|rates| rates.plans()) {
-        facts.push(fact("plan", &[json!(plan.id)]));
+        let terms: Vec<Value> = plan
+            .terms
+            .iter()
+            .map(|terms| json!([terms.minimum, terms.discount_ppm, range(terms.valid)]))
+            .collect();
+        facts.push(fact("plan", &[json!(plan.id), json!(plan.name), json!(billing.currency_of(plan)), json!(terms)]));
         facts.extend(plan.prices.iter().enumerate().map(|(position, price)| {
             let tiers: Vec<Value> =
                 price.tiers.iter().map(|tier| json!([tier.up_to, tier.unit_price.to_string()])).collect();
             let mut matches: Vec<Value> = price.matches.iter().map(|m| json!([m.column, m.values])).collect();
             matches.sort_by_key(Value::to_string);
-            let terms = [json!(price.id), json!(price.meter), json!(price.model.name()), json!(tiers), json!(matches)];
+            let numbers = json!([tiers, price.size, price.amount]);
+            let terms = [json!(price.id), json!(price.meter), json!(price.model.name()), numbers, json!(matches)];
             fact("price", &[&[json!(plan.id), json!(position)][..], &terms, &[range(price.valid)]].concat())
         }));
     }

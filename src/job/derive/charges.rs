@@ -11,10 +11,11 @@ use arrow::util::display::array_value_to_string;
 use crate::base::{Digest, UtcDay};
 use crate::billing::{BillingDay, BillingMonth};
 use crate::lake::{FileSlot, Replacement};
-use crate::model::{MonthBounds, charges_sql};
+use crate::model::{MonthBounds, charges_sql, plan_terms_digest};
 use crate::schema::Table;
 
 use super::super::JobError;
+use super::config::Terms;
 use super::{Derivation, Work, arrow_fault, digest_of, text_digest};
 
 const TABLE: Table = Table::ChargesDaily;
@@ -28,6 +29,7 @@ struct Month {
 }
 
 pub(super) async fn build(work: &mut Work<'_>) -> Result<(), JobError> {
+    let today = Terms::read(&work.with.config)?;
     let mut months: BTreeMap<BillingMonth, Month> = BTreeMap::new();
     for file in work.tables[&Table::UsageDaily].files() {
         let Some(day) = file.day.map(|day| BillingDay(day.0)) else { continue };
@@ -38,6 +40,11 @@ pub(super) async fn build(work: &mut Work<'_>) -> Result<(), JobError> {
         month.config.extend(usage.map(|part| format!("{day} {}", part.config)));
         month.last = month.last.max(Some(day));
     }
+    if today.charge_by_time() && work.with.has_rates {
+        fill(&mut months);
+    }
+    let newest = months.keys().next_back().copied();
+    months.retain(|month, _| work.with.rules(*month).start.is_none_or(|start| start <= month.last_day()));
     let mut replace: Vec<(String, Replacement)> = Vec::new();
     for file in work.tables[&TABLE].files() {
         if let Some(day) = file.day
@@ -46,15 +53,32 @@ pub(super) async fn build(work: &mut Work<'_>) -> Result<(), JobError> {
             replace.push((day.to_string(), Replacement { slot: file.slot.clone(), new: None }));
         }
     }
-    for (month, Month { mut inputs, config, last }) in months {
-        inputs.push(text_digest(TABLE));
+    for (month, Month { mut inputs, mut config, last }) in months {
+        let rules = work.with.rules(month);
+        let of_close = rules.closed.map(|_| Terms::read(rules.config)).transpose()?;
+        let terms = of_close.as_ref().unwrap_or(&today);
+        // A month is over once it is closed or there is usage of a later one; till then it is priced as far as it is known.
+        let is_open = Some(month) == newest && rules.closed.is_none();
+        let last = last.filter(|_| is_open).unwrap_or(month.last_day());
+        config.push(format!("up to {last} {}", terms.digest_of_time(work.with.zone.month_bounds(month))));
+        inputs.extend([text_digest(TABLE), plan_terms_digest()]);
         let (inputs, config) = (digest_of(inputs), digest_of(config).to_string());
-        let Some(last) = last else { continue };
         if !work.keep(TABLE, &month.to_string(), slots_of(month), inputs, &config) {
+            work.stale(TABLE, &month.to_string())?;
             replace.extend(price(work, month, last, inputs, &config).await?);
         }
     }
     work.commit(TABLE, replace).await
+}
+
+/// Months between the first and the last with usage have days too.
+fn fill(months: &mut BTreeMap<BillingMonth, Month>) {
+    let Some((first, last)) = months.keys().next().copied().zip(months.keys().next_back().copied()) else { return };
+    let mut month = first;
+    while month < last {
+        months.entry(month).or_default();
+        month = month.next();
+    }
 }
 
 fn slots_of(month: BillingMonth) -> Vec<FileSlot> {
@@ -63,8 +87,14 @@ fn slots_of(month: BillingMonth) -> Vec<FileSlot> {
 
 /// The text that prices the month of a day up to that day.
 pub(super) fn statement(with: &Derivation, last: BillingDay) -> String {
-    let days = last.month().days().take_while(|day| *day <= last);
-    charges_sql(&MonthBounds { days: days.map(|day| (UtcDay(day.0), with.zone.start(day))).collect() })
+    let days = || last.month().days();
+    let rules = with.rules(last.month());
+    let priced = days().zip(1..).filter(|(day, _)| *day <= last && rules.start.is_none_or(|start| *day >= start));
+    charges_sql(&MonthBounds {
+        days: priced.map(|(day, number)| (UtcDay(day.0), with.zone.start(day), number)).collect(),
+        days_in_month: days().map(|_| 1).sum(),
+        has_plan_terms: rules.config.plan_terms.num_rows() > 0,
+    })
 }
 
 async fn price(
@@ -75,8 +105,8 @@ async fn price(
     config: &str,
 ) -> Result<Vec<(String, Replacement)>, JobError> {
     let sql = statement(work.with, last);
-    let rows = work.engine().await?.make(TABLE, &month.to_string(), &sql).await?;
-    if work.with.has_rates {
+    let rows = work.engine_of(month).await?.make(TABLE, &month.to_string(), &sql).await?;
+    if work.with.rules(month).has_rates {
         balanced(work, &rows, month, last).await?;
     }
     work.built.made(TABLE, &month.to_string(), slots_of(month), inputs, config, rows.num_rows());

@@ -14,16 +14,11 @@ use crate::schema::Table;
 use super::super::JobError;
 use super::{Work, arrow_fault, digest_of};
 
-/// Writes the four tables where they differ from what the lake holds.
+/// Writes the tables where they differ from what the lake holds.
 pub(super) async fn build(work: &mut Work<'_>) -> Result<(), JobError> {
     let config = &work.with.config;
-    let tables = [
-        (Table::Customers, &config.customers),
-        (Table::ApiKeys, &config.api_keys),
-        (Table::Prices, &config.prices),
-        (Table::PriceMatches, &config.price_matches),
-    ];
-    for (table, rows) in tables {
+    for table in ConfigTables::TABLES {
+        let rows = config.of(table);
         let inputs = digest_of(lines(table, rows)?);
         if work.keep(table, "all", vec![FileSlot::whole()], inputs, "") {
             continue;
@@ -56,6 +51,10 @@ pub(super) struct Terms {
     prices: Vec<Term>,
     /// What they ask for, by plan; in force with the price whose interval it names.
     matches: Vec<Term>,
+    /// What plans ask for besides their prices, by plan.
+    plan_terms: Vec<Term>,
+    /// Flat prices, by plan.
+    fees: Vec<Term>,
 }
 
 /// A key of a source.
@@ -63,10 +62,17 @@ pub(super) type KeyName = (String, String);
 
 impl Terms {
     pub(super) fn read(config: &ConfigTables) -> Result<Self, JobError> {
+        let (fees, prices) = terms(Table::Prices, &config.prices, &["plan"], "price_id")?
+            .into_iter()
+            .zip(texts(&config.prices, "model")?)
+            .partition::<Vec<_>, _>(|(_, model)| model == "flat");
+        let only = |terms: Vec<(Term, String)>| terms.into_iter().map(|(term, _)| term).collect();
         Ok(Self {
             keys: terms(Table::ApiKeys, &config.api_keys, &["source", "key_ref"], "customer_id")?,
             customers: terms(Table::Customers, &config.customers, &["customer_id"], "plan")?,
-            prices: terms(Table::Prices, &config.prices, &["plan"], "price_id")?,
+            prices: only(prices),
+            fees: only(fees),
+            plan_terms: terms(Table::PlanTerms, &config.plan_terms, &["plan"], "currency")?,
             matches: terms(Table::PriceMatches, &config.price_matches, &["plan"], "price_id")?,
         })
     }
@@ -81,6 +87,19 @@ impl Terms {
         let prices: BTreeSet<_> = in_force(&self.prices, &plans, bounds).map(Term::price).collect();
         lines.extend(self.matches.iter().filter(|term| prices.contains(&term.price())).map(|term| term.line.clone()));
         digest_of(lines)
+    }
+
+    /// Whether days cost something whether or not there is usage.
+    pub(super) fn charge_by_time(&self) -> bool {
+        !self.fees.is_empty() || !self.plan_terms.is_empty()
+    }
+
+    /// The rows that matter to what `bounds` cost without any usage: fees, minimums, discounts, and who is on their plans.
+    pub(super) fn digest_of_time(&self, bounds: HalfOpen<Micros>) -> Digest {
+        let of_plans = || self.fees.iter().chain(&self.plan_terms).filter(|term| term.valid.overlaps(&bounds));
+        let plans: BTreeSet<&str> = of_plans().map(|term| &*term.name).collect();
+        let on_them = self.customers.iter().filter(|term| plans.contains(&*term.leads_to) && term.valid.overlaps(&bounds));
+        digest_of(of_plans().chain(on_them).map(|term| term.line.clone()).collect())
     }
 
     /// The instants within `bounds` at which an interval of one of these keys begins or ends.
@@ -162,6 +181,12 @@ fn terms(table: Table, rows: &RecordBatch, name: &[&str], leads_to: &str) -> Res
     Ok(terms.collect())
 }
 
+/// The texts of a column.
+fn texts(rows: &RecordBatch, name: &str) -> Result<Vec<String>, JobError> {
+    let column = Column::of(rows, Table::Prices, name)?;
+    Ok((0..rows.num_rows()).map(|row| column.text(row)).collect())
+}
+
 /// A text column; NULL is empty.
 struct Column<'a>(&'a StringViewArray);
 
@@ -176,6 +201,11 @@ impl<'a> Column<'a> {
         use arrow::array::Array;
         if self.0.is_valid(row) { self.0.value(row).to_owned() } else { String::new() }
     }
+}
+
+/// The digest of a table's rows.
+pub(super) fn lines_digest(table: Table, rows: &RecordBatch) -> Result<String, JobError> {
+    Ok(digest_of(lines(table, rows)?).to_string())
 }
 
 /// Each row as one text.

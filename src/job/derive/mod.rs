@@ -11,8 +11,9 @@ mod config;
 mod coverage;
 mod slots;
 mod usage;
+mod wholes;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use arrow::array::RecordBatch;
 use futures::future::try_join_all;
@@ -20,13 +21,13 @@ use serde_json::{Value, json};
 use tokio::sync::OnceCell;
 
 use crate::base::{Digest, Digester, UtcDay};
-use crate::billing::{BillingDay, BillingZone, ConfigTables};
+use crate::billing::{BillingDay, BillingMonth, BillingZone, ConfigTables};
 use crate::lake::{FileSlot, Lake, LakeTable, Replacement};
 use crate::model::{Engine, EngineOptions, Meter, coverage_sql, slots_sql, sql_text, usage_sql};
 use crate::schema::Table;
 
 use super::attempts::until_unopposed;
-use super::{JobError, Progress};
+use super::{JobError, Progress, Silent};
 
 use built::Built;
 
@@ -45,8 +46,52 @@ pub struct Derivation {
     pub has_rates: bool,
     /// Sources of which an empty hour is a gap.
     pub heartbeat: Vec<String>,
+    /// Closed months, with what each was closed under.
+    pub closed: BTreeMap<BillingMonth, ClosedRules>,
     /// What SQL may use.
     pub engine: EngineOptions,
+}
+
+/// What a closed month is derived under, whatever the configuration says today.
+#[derive(Clone, Debug)]
+pub struct ClosedRules {
+    /// The meters.
+    pub meters: Vec<Meter>,
+    /// Usage of earlier days is shown, never charged or held.
+    pub start: Option<BillingDay>,
+    /// There were prices.
+    pub has_rates: bool,
+    /// Customers, keys and prices as tables.
+    pub config: ConfigTables,
+}
+
+/// What the days of a month are derived under.
+#[derive(Clone, Copy)]
+pub(super) struct Rules<'a> {
+    /// The month, where it is closed.
+    closed: Option<BillingMonth>,
+    meters: &'a [Meter],
+    start: Option<BillingDay>,
+    has_rates: bool,
+    config: &'a ConfigTables,
+}
+
+impl Derivation {
+    /// What a month is derived under: for a closed one what it was closed under.
+    pub(super) fn rules(&self, month: BillingMonth) -> Rules<'_> {
+        match self.closed.get(&month) {
+            Some(ClosedRules { meters, start, has_rates, config }) => {
+                Rules { closed: Some(month), meters, start: *start, has_rates: *has_rates, config }
+            }
+            None => Rules {
+                closed: None,
+                meters: &self.meters,
+                start: self.start,
+                has_rates: self.has_rates,
+                config: &self.config,
+            },
+        }
+    }
 }
 
 /// What a derived build changed.
@@ -86,7 +131,7 @@ pub async fn statement(lake: &Lake, with: &Derivation, table: Table, day: UtcDay
         Table::CoverageHourly => coverage_sql(day, &with.heartbeat),
         Table::UsageSlots => {
             let (from, to) = (day.first_hour(), day.next().first_hour());
-            let texts = slots::metered(&with.meters)
+            let texts = slots::metered(with.rules(billing_day.month()).meters)
                 .map(|(source, meter)| Ok(slots_sql(meter, source, from, to)?))
                 .collect::<Result<Vec<_>, JobError>>()?;
             texts.join(";\n\n")
@@ -94,13 +139,38 @@ pub async fn statement(lake: &Lake, with: &Derivation, table: Table, day: UtcDay
         Table::UsageDaily => {
             let mut report = DeriveReport::default();
             let work = Work::open(lake, with, &mut report).await?;
-            let terms = config::Terms::read(&with.config)?;
+            let rules = with.rules(billing_day.month());
+            let terms = config::Terms::read(rules.config)?;
             let keys = usage::keys_seen(&work, &[billing_day]).await?;
-            usage_sql(&usage::usage_day(with, &terms, &keys, billing_day), &with.meters)?
+            usage_sql(&usage::usage_day(with, &terms, &keys, billing_day), rules.meters)?
         }
         Table::ChargesDaily => charges::statement(with, billing_day),
         _ => return Ok(None),
     }))
+}
+
+/// The statement that prices a month to its last day.
+pub fn charges_statement(with: &Derivation, month: BillingMonth) -> String {
+    charges::statement(with, month.last_day())
+}
+
+/// The months that have usage.
+pub async fn months_with_usage(lake: &Lake) -> Result<BTreeSet<BillingMonth>, JobError> {
+    let table = lake.existing_table(Table::UsageDaily).await?;
+    let files = table.iter().flat_map(LakeTable::files);
+    Ok(files.filter_map(|file| file.day).map(|day| BillingDay(day.0).month()).collect())
+}
+
+/// A table that does not follow from the present events and configuration, with the part of it; none: all do.
+pub async fn first_stale(lake: &Lake, with: &Derivation) -> Result<Option<(Table, String)>, JobError> {
+    let mut report = DeriveReport::default();
+    let mut work = Work::open(lake, with, &mut report).await?;
+    work.only_look = true;
+    match steps(&mut work, &Silent).await {
+        Ok(()) => Ok(None),
+        Err(JobError::Stale { table, part }) => Ok(Some((table, part))),
+        Err(error) => Err(error),
+    }
 }
 
 async fn attempt(
@@ -110,19 +180,24 @@ async fn attempt(
     progress: &dyn Progress,
 ) -> Result<(), JobError> {
     let mut work = Work::open(lake, with, report).await?;
+    steps(&mut work, progress).await?;
+    work.built.write(lake, &work.tables).await
+}
+
+/// Every table in the order of the flow.
+async fn steps(work: &mut Work<'_>, progress: &dyn Progress) -> Result<(), JobError> {
     const STEPS: u64 = 5;
     progress.begin("count", STEPS);
-    coverage::build(&mut work).await?;
+    coverage::build(work).await?;
     progress.step();
-    slots::build(&mut work).await?;
+    slots::build(work).await?;
     progress.step();
-    config::build(&mut work).await?;
+    config::build(work).await?;
     progress.step();
-    usage::build(&mut work).await?;
+    usage::build(work).await?;
     progress.step();
-    charges::build(&mut work).await?;
+    charges::build(work).await?;
     progress.step();
-    work.built.write(lake, &work.tables).await?;
     progress.end();
     Ok(())
 }
@@ -134,7 +209,11 @@ struct Work<'a> {
     /// The tables as they were when the attempt began, or as its own commits left them.
     tables: BTreeMap<Table, LakeTable>,
     engine: OnceCell<Engine>,
+    /// The sessions of closed months: the same tables, the configuration of their close.
+    of_closed: BTreeMap<BillingMonth, OnceCell<Engine>>,
     built: Built,
+    /// Nothing is made: the first part that is stale ends the attempt with [`JobError::Stale`].
+    only_look: bool,
     /// What this attempt and those before it committed.
     report: &'a mut DeriveReport,
 }
@@ -144,7 +223,14 @@ const OPENED: &[&[Table]] = &[
     &[Table::Built],
     &[Table::ChargesDaily, Table::CoverageHourly],
     &[Table::UsageDaily],
-    &[Table::PriceMatches, Table::Prices, Table::ApiKeys, Table::Customers, Table::UsageSlots],
+    &[
+        Table::PlanTerms,
+        Table::PriceMatches,
+        Table::Prices,
+        Table::ApiKeys,
+        Table::Customers,
+        Table::UsageSlots,
+    ],
     &[Table::ObjectHours, Table::OriginRequests, Table::EdgeRequests],
 ];
 
@@ -156,7 +242,8 @@ impl<'a> Work<'a> {
             tables.extend(level.iter().copied().zip(opened));
         }
         let built = Built::read(lake, &tables[&Table::Built]).await?;
-        Ok(Self { lake, with, tables, engine: OnceCell::new(), built, report })
+        let of_closed = with.closed.keys().map(|month| (*month, OnceCell::new())).collect();
+        Ok(Self { lake, with, tables, engine: OnceCell::new(), of_closed, built, only_look: false, report })
     }
 
     /// Whether a part was made from these inputs and is as it was left; then it stays.
@@ -164,22 +251,36 @@ impl<'a> Work<'a> {
         self.built.keep(&self.tables[&table], part, slots, inputs, config)
     }
 
+    /// Ends an attempt that only looks: this part is stale.
+    fn stale(&self, table: Table, part: &str) -> Result<(), JobError> {
+        match self.only_look {
+            true => Err(JobError::Stale { table, part: part.to_owned() }),
+            false => Ok(()),
+        }
+    }
+
     /// The session, opened when the first statement needs it; it sees every table as this attempt does.
     async fn engine(&self) -> Result<&Engine, JobError> {
-        self.engine
-            .get_or_try_init(|| async {
-                let engine = Engine::new(self.with.engine)?;
-                for at in self.tables.values() {
-                    engine.see(at).await?;
-                }
-                let config = &self.with.config;
-                engine.put(Table::Customers, vec![config.customers.clone()])?;
-                engine.put(Table::ApiKeys, vec![config.api_keys.clone()])?;
-                engine.put(Table::Prices, vec![config.prices.clone()])?;
-                engine.put(Table::PriceMatches, vec![config.price_matches.clone()])?;
-                Ok(engine)
-            })
-            .await
+        self.engine.get_or_try_init(|| self.session(&self.with.config)).await
+    }
+
+    /// The session for a month: where it is closed, with the configuration of its close.
+    async fn engine_of(&self, month: BillingMonth) -> Result<&Engine, JobError> {
+        match self.of_closed.get(&month) {
+            Some(session) => session.get_or_try_init(|| self.session(self.with.rules(month).config)).await,
+            None => self.engine().await,
+        }
+    }
+
+    async fn session(&self, config: &ConfigTables) -> Result<Engine, JobError> {
+        let engine = Engine::new(self.with.engine)?;
+        for at in self.tables.values() {
+            engine.see(at).await?;
+        }
+        for table in ConfigTables::TABLES {
+            engine.put(table, vec![config.of(table).clone()])?;
+        }
+        Ok(engine)
     }
 
     /// Rows, with or without `day`, become the content of a slot once committed.
@@ -196,6 +297,9 @@ impl<'a> Work<'a> {
 
     /// Commits slots of a table, notes which changed under the names of their parts, and shows the session the result.
     async fn commit(&mut self, table: Table, replace: Vec<(String, Replacement)>) -> Result<(), JobError> {
+        if let Some((part, _)) = replace.first() {
+            self.stale(table, part)?;
+        }
         let before = self.tables[&table].clone();
         let (parts, replace): (Vec<String>, Vec<Replacement>) = replace.into_iter().unzip();
         let slots: Vec<FileSlot> = replace.iter().map(|replacement| replacement.slot.clone()).collect();
@@ -209,7 +313,8 @@ impl<'a> Work<'a> {
         told.extend(changed.map(|(_, part)| part));
         told.sort_unstable();
         told.dedup();
-        if let Some(engine) = self.engine.get() {
+        let opened = self.of_closed.values().chain([&self.engine]).filter_map(OnceCell::get);
+        for engine in opened {
             engine.see(&done.table).await?;
         }
         self.tables.insert(table, done.table);
@@ -235,4 +340,9 @@ fn digest_of(mut parts: Vec<String>) -> Digest {
 /// An arrow error here means that a statement's rows do not have the table's shape.
 fn arrow_fault(table: Table) -> impl Fn(arrow::error::ArrowError) -> JobError {
     move |source| JobError::Rows { table: table.name(), source }
+}
+
+/// Whether the table of charges holds the month to its last day, so that nothing is missing but what comes late.
+pub async fn is_stored_whole(lake: &Lake, month: BillingMonth) -> Result<bool, JobError> {
+    Ok(months_with_usage(lake).await?.into_iter().any(|later| later > month))
 }
