@@ -112,6 +112,9 @@ mod tests {
         assert_eq!(less(span(0, None), &[span(5, Some(9))]), [span(0, Some(5)), span(9, None)]);
         assert_eq!(less(span(0, Some(20)), &[span(15, None), span(-3, Some(4))]), [span(4, Some(15))]);
         assert_eq!(less(span(3, Some(7)), &[span(0, None)]), []);
-        assert_eq!(less(span(0, Some(10)), &[span(4, Some(6)), span(6, Some(8))]), [span(0, Some(4)), span(8, Some(10))]);
+        assert_eq!(
+            less(span(0, Some(10)), &[span(4, Some(6)), span(6, Some(8))]),
+            [span(0, Some(4)), span(8, Some(10))]
+        );
     }
 }

@@ -2,7 +2,6 @@
 //! takes its usage. Decimals are text and exact. Tiers are `(previous, up_to]`, ascending, the last one open. A price
 //! that could never match and two prices of one id at once are refused.
 
-
 use crate::base::document::{Document, Item, Section};
 use crate::base::problem::suggestion;
 use crate::base::{HalfOpen, Micros, Nanos, Problems};

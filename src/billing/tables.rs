@@ -13,8 +13,8 @@ use crate::base::{HalfOpen, Micros, Nanos};
 use crate::decode::{Identifies, KeySpec, SourceSpec};
 use crate::schema::Table;
 
-use super::rates::Tier;
 use super::Billing;
+use super::rates::Tier;
 
 /// The configuration tables of a build.
 #[derive(Clone, PartialEq, Debug)]

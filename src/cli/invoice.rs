@@ -14,8 +14,8 @@ use crate::billing::{Billing, BillingMonth};
 use crate::job::Job;
 use crate::job::derive::Derivation;
 use crate::job::invoice::{
-    Bill, Books, CloseOptions, Closed, Difference, close, closed_month, closed_months, draw, since_close, stands_against,
-    usage_rows,
+    Bill, Books, CloseOptions, Closed, Difference, close, closed_month, closed_months, draw, since_close,
+    stands_against, usage_rows,
 };
 
 use super::args::InvoiceArgs;
@@ -86,12 +86,7 @@ pub(super) fn billing(settings: &Settings) -> Result<&Billing> {
     billing.context("there are no rates, so there is nothing to invoice; name them under [billing]")
 }
 
-pub(super) fn books<'a>(
-    settings: &Settings,
-    job: &Job,
-    billing: &'a Billing,
-    derivation: &'a Derivation,
-) -> Books<'a> {
+pub(super) fn books<'a>(settings: &Settings, job: &Job, billing: &'a Billing, derivation: &'a Derivation) -> Books<'a> {
     Books { derivation, billing, now: job.now, rejects_max_percent: settings.rejects_max_percent }
 }
 
@@ -105,7 +100,9 @@ async fn check_adjustments(job: &Job, billing: &Billing) -> Result<()> {
         }
         let printed = closed.pinned().await?.terms.month.adjustments;
         let is_new = |row: &&&crate::billing::Adjustment| {
-            !printed.iter().any(|known| (known, row.line) == (&crate::billing::Adjustment { line: 0, ..(**row).clone() }, row.line))
+            !printed.iter().any(|known| {
+                (known, row.line) == (&crate::billing::Adjustment { line: 0, ..(**row).clone() }, row.line)
+            })
         };
         if let Some(row) = rows.iter().find(is_new) {
             bail!(
@@ -224,7 +221,8 @@ fn invoices_json(month: BillingMonth, closed: Option<&Closed>, invoices: &[&Invo
         let places = invoice.currency.places;
         let mut value = serde_json::to_value(invoice)?;
         if let Some(map) = value.as_object_mut() {
-            for (name, sum) in [("subtotal", invoice.subtotal()?), ("tax", invoice.tax()?), ("total", invoice.total()?)] {
+            for (name, sum) in [("subtotal", invoice.subtotal()?), ("tax", invoice.tax()?), ("total", invoice.total()?)]
+            {
                 map.insert(name.to_owned(), json!(sum.text(places)));
             }
         }

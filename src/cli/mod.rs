@@ -121,7 +121,9 @@ async fn dispatch(cli: Cli) -> Result<Outcome> {
             let job = open::existing(&settings).await?;
             invoice::invoice(&settings, &job, &args, cli.json, &talk).await
         }
-        Command::Explain { line } => invoice::explain(&settings, &open::existing(&settings).await?, &line, cli.json).await,
+        Command::Explain { line } => {
+            invoice::explain(&settings, &open::existing(&settings).await?, &line, cli.json).await
+        }
         Command::Status => run::status(&settings, &open::existing(&settings).await?, cli.json, &talk).await,
         Command::Rejects { limit } => {
             let format = if cli.json { RowFormat::Json } else { RowFormat::Table };

@@ -52,11 +52,15 @@ impl MeterValue {
         match (name.as_str(), arguments.as_deref()) {
             ("unique", Some([value])) => Ok(Self::Unique(value.clone())),
             ("max", Some([value])) => Ok(Self::Max(value.clone())),
-            ("unique" | "max", _) => Err(meant(format!("`{name}` takes one expression, such as `{name}(response_bytes)`"))),
+            ("unique" | "max", _) => {
+                Err(meant(format!("`{name}` takes one expression, such as `{name}(response_bytes)`")))
+            }
             ("sum", Some([value])) => Err(meant(format!("an expression is summed as it is, did you mean `{value}`?"))),
             ("count", _) => Err(meant("did you mean `count`, or `unique(…)` for distinct values?".to_owned())),
             _ => match rule::nearest(&name, ["unique", "max", "count"].into_iter()) {
-                Some(near) if !rule::FUNCTIONS.contains(&name.as_str()) => Err(meant(format!("did you mean `{near}`?"))),
+                Some(near) if !rule::FUNCTIONS.contains(&name.as_str()) => {
+                    Err(meant(format!("did you mean `{near}`?")))
+                }
                 _ => Ok(Self::Sum(text.to_owned())),
             },
         }

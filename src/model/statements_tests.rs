@@ -80,7 +80,8 @@ fn a_day_of_distinct_values_also_reads_the_events_of_the_day() {
     assert!(reads(&sql).contains("edge_requests") && !reads(&sql).contains("origin_requests"));
     // The very text by which the slots decide, with the day's bounds.
     assert!(sql.contains("WHEN rule IS NULL OR amount IS NULL OR amount < 0 THEN 'undecided'"));
-    let bounds = "event_time >= TIMESTAMP '2026-10-01 00:00:00 +00:00' AND event_time < TIMESTAMP '2026-10-02 00:00:00 +00:00'";
+    let bounds =
+        "event_time >= TIMESTAMP '2026-10-01 00:00:00 +00:00' AND event_time < TIMESTAMP '2026-10-02 00:00:00 +00:00'";
     assert!(sql.contains(bounds), "{sql}");
     // Nobody is charged for a day before the start: its events are not read.
     let before = UsageDay { is_before_start: true, ..day(Vec::new()) };

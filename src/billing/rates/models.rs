@@ -132,4 +132,3 @@ fn tiers(list: &Item<'_>) -> Option<Vec<Tier>> {
     }
     right.then_some(tiers)
 }
-

@@ -19,10 +19,7 @@ pub struct Terms {
 }
 
 /// The terms of a plan, by time; `None` only where a problem was noted.
-pub(super) fn read(
-    plan: &Section<'_>,
-    valid: impl Fn(&Section<'_>) -> Option<HalfOpen<Micros>>,
-) -> Option<Vec<Terms>> {
+pub(super) fn read(plan: &Section<'_>, valid: impl Fn(&Section<'_>) -> Option<HalfOpen<Micros>>) -> Option<Vec<Terms>> {
     let sections = plan.sections("terms", &["minimum", "discount_percent", "from", "to"]);
     let of_plan = ["minimum", "discount_percent"].into_iter().find_map(|key| plan.get(key));
     if let (Some(item), false) = (&of_plan, sections.is_empty()) {

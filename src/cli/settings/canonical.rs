@@ -117,11 +117,8 @@ fn billing(billing: &Billing) -> Vec<String> {
         fact("key", &[&who[..], &[range(row.valid), extra(&row.extra)]].concat())
     }));
     for plan in billing.rates.iter().flat_map(|rates| rates.plans()) {
-        let terms: Vec<Value> = plan
-            .terms
-            .iter()
-            .map(|terms| json!([terms.minimum, terms.discount_ppm, range(terms.valid)]))
-            .collect();
+        let terms: Vec<Value> =
+            plan.terms.iter().map(|terms| json!([terms.minimum, terms.discount_ppm, range(terms.valid)])).collect();
         facts.push(fact("plan", &[json!(plan.id), json!(plan.name), json!(billing.currency_of(plan)), json!(terms)]));
         facts.extend(plan.prices.iter().enumerate().map(|(position, price)| {
             let tiers: Vec<Value> =

@@ -98,7 +98,8 @@ impl Terms {
     pub(super) fn digest_of_time(&self, bounds: HalfOpen<Micros>) -> Digest {
         let of_plans = || self.fees.iter().chain(&self.plan_terms).filter(|term| term.valid.overlaps(&bounds));
         let plans: BTreeSet<&str> = of_plans().map(|term| &*term.name).collect();
-        let on_them = self.customers.iter().filter(|term| plans.contains(&*term.leads_to) && term.valid.overlaps(&bounds));
+        let on_them =
+            self.customers.iter().filter(|term| plans.contains(&*term.leads_to) && term.valid.overlaps(&bounds));
         digest_of(of_plans().chain(on_them).map(|term| term.line.clone()).collect())
     }
 

@@ -223,14 +223,7 @@ const OPENED: &[&[Table]] = &[
     &[Table::Built],
     &[Table::ChargesDaily, Table::CoverageHourly],
     &[Table::UsageDaily],
-    &[
-        Table::PlanTerms,
-        Table::PriceMatches,
-        Table::Prices,
-        Table::ApiKeys,
-        Table::Customers,
-        Table::UsageSlots,
-    ],
+    &[Table::PlanTerms, Table::PriceMatches, Table::Prices, Table::ApiKeys, Table::Customers, Table::UsageSlots],
     &[Table::ObjectHours, Table::OriginRequests, Table::EdgeRequests],
 ];
 

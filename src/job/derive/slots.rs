@@ -66,7 +66,8 @@ pub(super) async fn build(work: &mut Work<'_>) -> Result<(), JobError> {
     for table in [Table::OriginRequests, Table::EdgeRequests] {
         for file in work.tables[&table].files() {
             let Some((source, hour)) = file.slot.source.clone().zip(file.slot.utc_hour()) else { continue };
-            let is_metered = |month: BillingMonth| metered(work.with.rules(month).meters).any(|(name, _)| name == source);
+            let is_metered =
+                |month: BillingMonth| metered(work.with.rules(month).meters).any(|(name, _)| name == source);
             if under(work.with, hour).into_iter().any(is_metered) {
                 let unit = units.entry((source, hour)).or_default();
                 unit.files.push(file.path.clone());

@@ -162,12 +162,7 @@ fn slot_of_day(day: BillingDay) -> FileSlot {
 
 /// The digest of a day's slots and statement; where slots are cut, also of the events of their hours and of how these are
 /// counted.
-fn inputs_of(
-    work: &Work<'_>,
-    files: &[String],
-    statements: &Statements,
-    cut_hours: &BTreeSet<&str>,
-) -> Digest {
+fn inputs_of(work: &Work<'_>, files: &[String], statements: &Statements, cut_hours: &BTreeSet<&str>) -> Digest {
     let mut inputs = files.to_vec();
     inputs.push(text_digest(TABLE));
     if !cut_hours.is_empty() {

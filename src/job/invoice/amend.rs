@@ -56,7 +56,9 @@ pub async fn since_close(job: &Job, books: &Books<'_>, month: BillingMonth) -> R
     let mut objects: BTreeMap<(String, String), ObjectHour> = BTreeMap::new();
     for hour in Ledger::open(&job.lake).await?.object_hours(hours).await? {
         if hour.records > 0 && !known.contains(&Some(hour.object_id.to_string())) {
-            let of_object = objects.entry((hour.source.clone(), hour.key.clone())).or_insert_with(|| ObjectHour { records: 0, ..hour.clone() });
+            let of_object = objects
+                .entry((hour.source.clone(), hour.key.clone()))
+                .or_insert_with(|| ObjectHour { records: 0, ..hour.clone() });
             of_object.records += hour.records;
         }
     }
@@ -94,8 +96,12 @@ pub async fn reprice(job: &Job, books: &Books<'_>, month: BillingMonth, reason: 
     let (evidence, documents) = write_evidence(closed.folder(), pin(books, month).documents()?).await?;
     loop {
         let number = closed.repriced().await?.len() + 1;
-        let repriced =
-            Repriced { at: books.now, reason: reason.to_owned(), evidence: evidence.clone(), documents: documents.clone() };
+        let repriced = Repriced {
+            at: books.now,
+            reason: reason.to_owned(),
+            evidence: evidence.clone(),
+            documents: documents.clone(),
+        };
         if closed.reprice(number, &repriced).await? {
             return Ok(());
         }

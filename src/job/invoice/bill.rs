@@ -120,7 +120,8 @@ pub(super) async fn own_lines(
     let mut source = stored(job, books, month, &books.derivation.config).await?;
     if under_other_rates {
         let sql = charges_statement(books.derivation, month);
-        source.charges = Charges::Statement(sql.replace("attribution = 'mapped'", "attribution IN ('mapped', 'unpriced')"));
+        source.charges =
+            Charges::Statement(sql.replace("attribution = 'mapped'", "attribution IN ('mapped', 'unpriced')"));
     }
     lines_of(&source, books).await
 }

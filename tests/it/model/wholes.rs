@@ -237,9 +237,7 @@ async fn without_a_price_or_before_the_start_nothing_is_counted() {
                "valid_from": EARLY, "tier": 1, "tier_from": 0})
     };
     engine.put(Table::Prices, rows(Table::Prices, &[price("users"), price("peak")])).unwrap();
-    let wants = |meter: &str| {
-        json!({"plan": "pro", "price_id": meter, "valid_from": EARLY, "column_name": "route", "fragment": "\"route\":\"/v1\""})
-    };
+    let wants = |meter: &str| json!({"plan": "pro", "price_id": meter, "valid_from": EARLY, "column_name": "route", "fragment": "\"route\":\"/v1\""});
     engine.put(Table::PriceMatches, rows(Table::PriceMatches, &[wants("users"), wants("peak")])).unwrap();
     let made = engine.make(Table::UsageDaily, "day", &usage_sql(&day, &meters).unwrap()).await.unwrap();
     let columns = ["attribution", "customer_id", "key_ref", "meter", "dimensions", "quantity", "events"];
@@ -274,7 +272,8 @@ async fn text_truth_and_numbers_can_be_told_apart() {
         with(call("10:03:00", "k", "a ", 1), json!({"status": 404})),
     ];
     // Upper and lower case, nothing and a space after it are values of their own; 200, 204, 404; below 300 and not.
-    for (value, count) in [("subject", 4), ("lower(subject)", 3), ("status", 3), ("status / 100", 2), ("status < 300", 2)]
+    for (value, count) in
+        [("subject", 4), ("lower(subject)", 3), ("status", 3), ("status / 100", 2), ("status < 300", 2)]
     {
         let meter = meter("m", None, MeterValue::Unique(value.to_owned()), &[]);
         let got = usage(&events, &[always("k", "acme")], &[meter], &[]).await;
@@ -302,8 +301,14 @@ fn random_call() -> impl Strategy<Value = Random> {
     ];
     let user = prop::option::weighted(0.9, 0..5_u8);
     let ms = prop::option::weighted(0.9, -1..40_i64);
-    (offset, 0..4_u8, user, ms, 0..2_u8, 0..20_u8)
-        .prop_map(|(offset, key, user, ms, route, odd)| Random { offset, key, user, ms, route, odd })
+    (offset, 0..4_u8, user, ms, 0..2_u8, 0..20_u8).prop_map(|(offset, key, user, ms, route, odd)| Random {
+        offset,
+        key,
+        user,
+        ms,
+        route,
+        odd,
+    })
 }
 
 proptest! {
