@@ -85,6 +85,8 @@ fn meter(meter: &Meter) -> String {
     let value = match &meter.value {
         MeterValue::Count => json!(["count"]),
         MeterValue::Sum(expression) => json!(["sum", expression]),
+        MeterValue::Unique(expression) => json!(["unique", expression]),
+        MeterValue::Max(expression) => json!(["max", expression]),
     };
     fact("meter", &[json!(meter.name), json!(sources), json!(meter.where_sql), value, json!(meter.group_by)])
 }

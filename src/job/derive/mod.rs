@@ -11,6 +11,7 @@ mod config;
 mod coverage;
 mod slots;
 mod usage;
+mod wholes;
 
 use std::collections::{BTreeMap, BTreeSet};
 

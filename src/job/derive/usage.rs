@@ -1,5 +1,6 @@
 //! `usage_daily`: one file per billing day, made again when its slots, its statement, or configuration rows that matter to
 //! it change. Every event of the day's slots must be in it, whatever its attribution, or nothing is written.
+//! What meters of distinct values and maxima add to that is in `wholes`.
 
 use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
@@ -18,6 +19,7 @@ use crate::schema::Table;
 use super::super::JobError;
 use super::config::{KeyName, Terms, lines_digest};
 use super::slots::{Statements, part_of, statements as statements_of};
+use super::wholes::{add_inputs, check_wholes};
 use super::{ClosedRules, Derivation, Work, arrow_fault, digest_of, text_digest};
 
 const TABLE: Table = Table::UsageDaily;
@@ -34,7 +36,8 @@ struct Stale {
 }
 
 pub(super) async fn build(work: &mut Work<'_>) -> Result<(), JobError> {
-    let days = days_of(work);
+    let mut days = days_of(work);
+    add_inputs(work, &mut days)?;
     let keep_all = same_configuration(work)?;
     let mut statements: BTreeMap<Option<BillingMonth>, Statements> = BTreeMap::new();
     for rules in days.keys().map(|day| work.with.rules(day.month())) {
@@ -104,6 +107,7 @@ async fn make(work: &mut Work<'_>, stale: Vec<Stale>) -> Result<Vec<(String, Rep
             let sql = usage_sql(&stale.with, this.with.rules(stale.day.month()).meters)?;
             let rows = this.engine_of(stale.day.month()).await?.make(TABLE, &part, &sql).await?;
             conserved(&rows, stale.day, expected.get(&stale.day))?;
+            check_wholes(&rows, stale.day, this.with.rules(stale.day.month()).meters)?;
             let count = rows.num_rows();
             let replacement = this.replacement(TABLE, slot_of_day(stale.day), &[rows]).await?;
             Ok::<_, JobError>((stale, count, replacement))
@@ -131,7 +135,7 @@ fn days_of(work: &Work<'_>) -> BTreeMap<BillingDay, Vec<String>> {
     days
 }
 
-fn days_touched(with: &Derivation, file: &LakeFile) -> Vec<BillingDay> {
+pub(super) fn days_touched(with: &Derivation, file: &LakeFile) -> Vec<BillingDay> {
     let Some(hour) = file.slot.utc_hour() else { return Vec::new() };
     with.zone.days_touching(hour.start(), hour.end()).collect()
 }
@@ -162,8 +166,7 @@ fn inputs_of(work: &Work<'_>, files: &[String], statements: &Statements, cut_hou
     let mut inputs = files.to_vec();
     inputs.push(text_digest(TABLE));
     if !cut_hours.is_empty() {
-        let tables = [Table::OriginRequests, Table::EdgeRequests];
-        for file in tables.into_iter().flat_map(|table| work.tables[&table].files()) {
+        for file in event_files(work) {
             let Some((source, hour)) = file.slot.source.as_deref().zip(file.slot.utc_hour()) else { continue };
             if cut_hours.contains(part_of(source, hour).as_str()) {
                 inputs.push(file.path.clone());
@@ -172,6 +175,11 @@ fn inputs_of(work: &Work<'_>, files: &[String], statements: &Statements, cut_hou
         }
     }
     digest_of(inputs)
+}
+
+/// The files of all events.
+pub(super) fn event_files<'a>(work: &'a Work<'_>) -> impl Iterator<Item = &'a LakeFile> {
+    [Table::OriginRequests, Table::EdgeRequests].into_iter().flat_map(|table| work.tables[&table].files())
 }
 
 /// The hours with cut slots, which a day's configuration ends with. They are kept there by name, so that the next build
@@ -299,7 +307,8 @@ fn conserved(rows: &RecordBatch, day: BillingDay, expected: Option<&EventCounts>
     let (sources, meters) = (texts(rows, column("source")?)?, texts(rows, column("meter")?)?);
     let events = integers(rows, column("events")?)?;
     let mut found = EventCounts::new();
-    for row in 0..rows.num_rows() {
+    // The row of a customer as a whole has no source and no events.
+    for row in (0..rows.num_rows()).filter(|row| events[*row] != 0 || !sources[*row].is_empty()) {
         *found.entry((sources[row].clone(), meters[row].clone())).or_default() += i128::from(events[row]);
     }
     if Some(&found) == expected || (found.is_empty() && expected.is_none()) {
@@ -310,7 +319,7 @@ fn conserved(rows: &RecordBatch, day: BillingDay, expected: Option<&EventCounts>
 }
 
 /// A text column, whatever its encoding; NULL is empty.
-fn texts(batch: &RecordBatch, column: usize) -> Result<Vec<String>, JobError> {
+pub(super) fn texts(batch: &RecordBatch, column: usize) -> Result<Vec<String>, JobError> {
     let column = cast(batch.column(column), &DataType::Utf8).map_err(arrow_fault(TABLE))?;
     let column = column.as_string::<i32>();
     Ok((0..column.len())
@@ -323,7 +332,7 @@ fn instants(batch: &RecordBatch, column: usize) -> Result<Vec<Micros>, JobError>
 }
 
 /// A column of whole numbers or of microseconds; no value is NULL.
-fn integers(batch: &RecordBatch, column: usize) -> Result<Vec<i64>, JobError> {
+pub(super) fn integers(batch: &RecordBatch, column: usize) -> Result<Vec<i64>, JobError> {
     let column = cast(batch.column(column), &DataType::Int64).map_err(arrow_fault(TABLE))?;
     Ok(column.as_primitive::<Int64Type>().values().to_vec())
 }
