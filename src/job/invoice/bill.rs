@@ -217,6 +217,9 @@ pub(super) async fn stored(
     month: BillingMonth,
     config: &ConfigTables,
 ) -> Result<MonthCharges, JobError> {
+    if job.lake.existing_table(Table::ChargesDaily).await?.is_some_and(|table| table.is_older()) {
+        return Err(JobError::Older { table: Table::ChargesDaily.name() });
+    }
     let engine = Engine::open(&job.lake, books.derivation.engine).await?;
     put_config(&engine, config)?;
     let charges = match is_stored_whole(&job.lake, month).await? {
