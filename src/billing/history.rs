@@ -13,7 +13,31 @@ use super::ConfigTables;
 use crate::base::{HalfOpen, Micros};
 use crate::schema::Table;
 
+/// Whose a key was, and when.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Owner {
+    /// The source whose events show the key so.
+    pub source: String,
+    /// The key.
+    pub key_ref: String,
+    /// Its owner.
+    pub customer_id: String,
+    /// When.
+    pub valid: HalfOpen<Micros>,
+}
+
 impl ConfigTables {
+    /// The owners of keys, in the order of the table.
+    pub fn owners(&self) -> Vec<Owner> {
+        let customers = texts(&self.api_keys, "customer_id");
+        keys(&self.api_keys)
+            .into_iter()
+            .zip(customers)
+            .zip(intervals(&self.api_keys))
+            .map(|(((source, key_ref), customer_id), valid)| Owner { source, key_ref, customer_id, valid })
+            .collect()
+    }
+
     /// These tables, with the rows of `today` for customers and plans they do not know, and for keys in the time in which
     /// nobody owned them.
     pub fn completed(&self, today: &Self) -> Result<Self, ArrowError> {

@@ -24,6 +24,7 @@ use crate::model::Meter;
 
 pub use adjustments::{Adjustment, Adjustments};
 pub use customers::{Customer, Customers};
+pub use history::Owner;
 pub use keys::{Key, Keys};
 pub use rates::{Match, Model, Plan, Price, Rates, Terms, Tier};
 pub use sheet::ConfigFile;

@@ -3,6 +3,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use chrono::Datelike;
+
 use super::meter::{Meter, MeterError, Pieces};
 use super::params::{boolean, date, instant, render, text};
 use super::rule::NUMBER_MAX;
@@ -61,15 +63,23 @@ pub struct UsageDay {
     pub cuts: Vec<Cut>,
 }
 
-/// A billing month, or the start of one: its days with their first instants, in order.
+/// A billing month, or part of one: its days with their first instants, in order.
 #[derive(Clone, Debug)]
 pub struct MonthBounds {
-    /// Each day to be priced: the day, its first instant, and its number within the month, from 1.
-    pub days: Vec<(UtcDay, Micros, u32)>,
-    /// Days of the whole month.
-    pub days_in_month: u32,
-    /// A plan has a minimum or a discount.
-    pub has_plan_terms: bool,
+    /// Each day and its first instant.
+    pub days: Vec<(UtcDay, Micros)>,
+}
+
+impl MonthBounds {
+    /// Days of the whole month, whichever of them are given.
+    pub fn length(&self) -> u8 {
+        self.days.first().map_or(31, |(day, _)| day.date().num_days_in_month())
+    }
+
+    /// Which day of its month a day is, from 1.
+    pub(super) fn number(day: UtcDay) -> u32 {
+        day.date().day()
+    }
 }
 
 /// The statement that counts some hours `[from, to)` of one source by one meter.
@@ -280,17 +290,25 @@ fn list(values: &BTreeSet<&str>) -> String {
     values.iter().map(|value| text(value)).collect::<Vec<_>>().join(", ")
 }
 
-/// The statement that prices a billing month up to its last given day. There must be a day.
+/// The statement that prices a billing month up to its last given day; of no days it gives no rows.
 pub fn charges_sql(month: &MonthBounds) -> String {
-    let days: Vec<String> = month
+    charges_sql_of(month, true)
+}
+
+/// The same. Where no plan has terms of its own, what only they need is left out: nothing comes of it, but it takes time.
+pub fn charges_sql_of(month: &MonthBounds, has_plan_terms: bool) -> String {
+    let mut days: Vec<String> = month
         .days
         .iter()
-        .map(|(day, start, number)| format!("\n        ({}, {}, {number})", date(*day), instant(*start)))
+        .map(|(day, start)| format!("\n        ({}, {}, {})", date(*day), instant(*start), MonthBounds::number(*day)))
         .collect();
-    let first = month.days.first().map_or(UtcDay(0), |(day, ..)| *day);
-    let last = month.days.last().map_or(UtcDay(0), |(day, ..)| *day);
-    let days_in_month = format!("CAST({} AS DECIMAL(38, 0))", month.days_in_month);
-    let (plan_rows, whole) = match month.has_plan_terms {
+    if days.is_empty() {
+        days.push("\n        (CAST(NULL AS DATE), CAST(NULL AS TIMESTAMP), 0)".to_owned());
+    }
+    let first = month.days.first().map_or(UtcDay(0), |(day, _)| *day);
+    let last = month.days.last().map_or(UtcDay(0), |(day, _)| *day);
+    let days_in_month = format!("CAST({} AS DECIMAL(38, 0))", month.length());
+    let (plan_rows, whole) = match has_plan_terms {
         true => {
             let text: Vec<&str> = PLAN_TERMS_SQL.lines().filter(|line| !line.starts_with("--")).collect();
             let values = [("days_in_month", days_in_month.as_str()), ("nano", NANO)];

@@ -36,7 +36,7 @@ fn reads(sql: &str) -> BTreeSet<String> {
 
 #[test]
 fn headers_say_what_the_texts_do() {
-    let month = MonthBounds { days: vec![(UtcDay(0), Micros(0), 1)], days_in_month: 31, has_plan_terms: true };
+    let month = MonthBounds { days: vec![(UtcDay(0), Micros(0))] };
     let slots = slots_sql(&meter(Table::EdgeRequests), "s", UtcHour(0), UtcHour(1)).unwrap();
     for (table, sql) in [
         (Table::UsageSlots, slots),

@@ -215,6 +215,7 @@ impl Config {
             zone: BillingZone::UTC,
             start: None,
             config: ConfigTables {
+                plan_terms: RecordBatch::new_empty(Table::PlanTerms.schema()),
                 customers: table(Table::Customers, &self.customers),
                 api_keys: table(Table::ApiKeys, &self.keys),
                 prices: table(Table::Prices, &self.prices),

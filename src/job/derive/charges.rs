@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use arrow::array::{AsArray, RecordBatch, UInt32Array};
+use arrow::array::{Array, AsArray, RecordBatch, UInt32Array};
 use arrow::compute::take_record_batch;
 use arrow::datatypes::Date32Type;
 use arrow::util::display::array_value_to_string;
@@ -11,7 +11,7 @@ use arrow::util::display::array_value_to_string;
 use crate::base::{Digest, UtcDay};
 use crate::billing::{BillingDay, BillingMonth};
 use crate::lake::{FileSlot, Replacement};
-use crate::model::{MonthBounds, charges_sql, plan_terms_digest};
+use crate::model::{MonthBounds, charges_sql_of, plan_terms_digest};
 use crate::schema::Table;
 
 use super::super::JobError;
@@ -85,16 +85,16 @@ fn slots_of(month: BillingMonth) -> Vec<FileSlot> {
     month.days().map(|day| FileSlot::day(UtcDay(day.0))).collect()
 }
 
+/// The days of a day's month up to it that are charged.
+fn bounds(with: &Derivation, last: BillingDay) -> MonthBounds {
+    let start = with.rules(last.month()).start;
+    let priced = last.month().days().filter(|day| *day <= last && start.is_none_or(|start| *day >= start));
+    MonthBounds { days: priced.map(|day| (UtcDay(day.0), with.zone.start(day))).collect() }
+}
+
 /// The text that prices the month of a day up to that day.
 pub(super) fn statement(with: &Derivation, last: BillingDay) -> String {
-    let days = || last.month().days();
-    let rules = with.rules(last.month());
-    let priced = days().zip(1..).filter(|(day, _)| *day <= last && rules.start.is_none_or(|start| *day >= start));
-    charges_sql(&MonthBounds {
-        days: priced.map(|(day, number)| (UtcDay(day.0), with.zone.start(day), number)).collect(),
-        days_in_month: days().map(|_| 1).sum(),
-        has_plan_terms: rules.config.plan_terms.num_rows() > 0,
-    })
+    charges_sql_of(&bounds(with, last), with.rules(last.month()).config.plan_terms.num_rows() > 0)
 }
 
 async fn price(
@@ -104,8 +104,7 @@ async fn price(
     inputs: Digest,
     config: &str,
 ) -> Result<Vec<(String, Replacement)>, JobError> {
-    let sql = statement(work.with, last);
-    let rows = work.engine_of(month).await?.make(TABLE, &month.to_string(), &sql).await?;
+    let rows = work.engine_of(month).await?.charges(&month.to_string(), &bounds(work.with, last)).await?;
     if work.with.rules(month).has_rates {
         balanced(work, &rows, month, last).await?;
     }
@@ -161,7 +160,8 @@ fn add(batch: &RecordBatch, to: &mut Quantities) -> Result<(), JobError> {
         batch.column_by_name(name).ok_or_else(|| arrow_fault(TABLE)(missing()))
     };
     let columns = [column("day")?, column("customer_id")?, column("meter")?, column("quantity")?];
-    for row in 0..batch.num_rows() {
+    // What has no meter prices no usage, and what is rated again counts no more of it.
+    for row in (0..batch.num_rows()).filter(|row| columns[2].is_valid(*row)) {
         let mut text = Vec::with_capacity(columns.len());
         for column in columns {
             text.push(array_value_to_string(column, row).map_err(arrow_fault(TABLE))?);

@@ -21,7 +21,7 @@ use serde_json::{Value, json};
 use tokio::sync::OnceCell;
 
 use crate::base::{Digest, Digester, UtcDay};
-use crate::billing::{BillingDay, BillingMonth, BillingZone, ConfigTables};
+use crate::billing::{BillingDay, BillingMonth, BillingZone, ConfigTables, Owner};
 use crate::lake::{FileSlot, Lake, LakeTable, Replacement};
 use crate::model::{Engine, EngineOptions, Meter, coverage_sql, slots_sql, sql_text, usage_sql};
 use crate::schema::Table;
@@ -80,6 +80,11 @@ impl Derivation {
     /// The meters that count a month.
     pub fn meters_of(&self, month: BillingMonth) -> &[Meter] {
         self.rules(month).meters
+    }
+
+    /// Who owned which key in a month, by source and key.
+    pub fn owners(&self, month: BillingMonth) -> Vec<Owner> {
+        self.rules(month).config.owners()
     }
 
     /// What a month is derived under: for a closed one what it was closed under.

@@ -143,7 +143,7 @@ async fn finish(
 ) -> Result<Explanation, JobError> {
     let is_usage = line.key.kind == LineKind::Usage;
     let keys = if is_usage { keys(job, books, &invoice, &charges, &line).await? } else { Vec::new() };
-    let events = is_usage.then(|| events_sql(books, &keys, &charges, &line)).flatten();
+    let events = is_usage.then(|| events_sql(books, &invoice.customer_id, &keys, &charges, &line)).flatten();
     Ok(Explanation { invoice, line, charges, printed, keys, events })
 }
 
@@ -256,14 +256,19 @@ async fn keys(
 }
 
 /// A query that lists the events of these charges: the meter's rule, its dimensions, the keys and the days.
-fn events_sql(books: &Books<'_>, keys: &[KeyUsage], charges: &[ChargeRow], line: &Line) -> Option<String> {
+fn events_sql(
+    books: &Books<'_>,
+    customer_id: &str,
+    keys: &[KeyUsage],
+    charges: &[ChargeRow],
+    line: &Line,
+) -> Option<String> {
     let rules = books.derivation.meters_of(line.key.month);
     let meter = rules.iter().find(|meter| Some(&meter.name) == line.key.meter.as_ref())?;
     let (first, last) = (charges.first()?.day, charges.last()?.day);
     let zone = books.derivation.zone;
     let (from, to): (Micros, Micros) = (zone.start(first), zone.start(last.next()));
-    let refs: std::collections::BTreeSet<String> =
-        keys.iter().filter_map(|key| key.key_ref.as_deref()).map(quoted).collect();
+    let owned = owned(books, line.key.month, customer_id, keys);
     let sources: Vec<String> = meter.sources.iter().map(|source| quoted(source)).collect();
     let dimensions: std::collections::BTreeSet<String> =
         charges.iter().map(|charge| quoted(&charge.dimensions)).collect();
@@ -272,15 +277,35 @@ fn events_sql(books: &Books<'_>, keys: &[KeyUsage], charges: &[ChargeRow], line:
     Some(format!(
         "SELECT event_time, request_id, source, key_ref, source_object, source_position\nFROM {}\nWHERE source IN ({})\n    \
          AND day >= DATE '{}' AND day <= DATE '{}'\n    AND event_time >= TIMESTAMP '{from}' AND event_time < TIMESTAMP '{to}'\n    \
-         AND key_ref IN ({})\n    AND NOT coalesce(conflict, FALSE) AND NOT coalesce(status IN (401, 403), FALSE)\n    \
+         AND ({owned})\n    AND NOT coalesce(conflict, FALSE) AND NOT coalesce(status IN (401, 403), FALSE)\n    \
          AND ({rule})\n    AND {of_dimensions} IN ({})\nORDER BY event_time, request_id",
         meter.table.name(),
         sources.join(", "),
         from.day(),
         Micros(to.0 - 1).day(),
-        refs.into_iter().collect::<Vec<_>>().join(", "),
         dimensions.into_iter().collect::<Vec<_>>().join(", "),
     ))
+}
+
+/// When each of these keys was the customer's, as a condition.
+fn owned(books: &Books<'_>, month: BillingMonth, customer_id: &str, keys: &[KeyUsage]) -> String {
+    let owners = books.derivation.owners(month);
+    let mut spans = Vec::new();
+    for owner in owners.iter().filter(|owner| owner.customer_id == customer_id) {
+        let is_of = |key: &&KeyUsage| {
+            key.source.as_deref() == Some(&*owner.source) && key.key_ref.as_deref() == Some(&*owner.key_ref)
+        };
+        if keys.iter().any(|key| is_of(&key)) {
+            let end = owner.valid.to.map(|to| format!(" AND event_time < TIMESTAMP '{to}'")).unwrap_or_default();
+            spans.push(format!(
+                "(source = {} AND key_ref = {} AND event_time >= TIMESTAMP '{}'{end})",
+                quoted(&owner.source),
+                quoted(&owner.key_ref),
+                owner.valid.from
+            ));
+        }
+    }
+    if spans.is_empty() { "FALSE".to_owned() } else { spans.join("\n        OR ") }
 }
 
 fn quoted(text: &str) -> String {

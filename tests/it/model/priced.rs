@@ -43,6 +43,7 @@ impl Config {
     pub(super) fn put(&self, engine: &Engine) {
         let file = |name: &str, text: &str| Some(ConfigFile { name: name.to_owned(), bytes: text.as_bytes().to_vec() });
         let files = BillingFiles {
+            adjustments: None,
             customers: file("customers.csv", &self.customers),
             keys: None,
             rates: file("rates.toml", &self.rates),
