@@ -79,7 +79,6 @@ minimum_days AS (
     INNER JOIN plan_rules
         ON plan_rules.plan = on_plan.plan AND plan_rules.valid_from <= on_plan.day_start
         AND (plan_rules.valid_to IS NULL OR plan_rules.valid_to > on_plan.day_start)
-    WHERE plan_rules.minimum_nanos > 0
 ),
 minimums AS (
     SELECT

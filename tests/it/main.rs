@@ -6,6 +6,7 @@ mod crash;
 mod decode;
 mod derive;
 mod first_hour;
+mod invoices;
 mod invariants;
 mod lab;
 mod lake;
