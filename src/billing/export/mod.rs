@@ -3,8 +3,13 @@
 
 mod chart;
 mod figures;
+#[cfg(test)]
+mod hard;
 pub mod html;
 mod page;
+pub mod pdf;
+#[cfg(test)]
+mod print_tests;
 #[cfg(test)]
 pub(crate) mod sample;
 
