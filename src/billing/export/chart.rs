@@ -63,7 +63,9 @@ impl Chart {
     /// The chart of an invoice; none where no line says what its days cost, or the amounts are beyond drawing.
     pub(super) fn of(invoice: &Invoice) -> Option<Self> {
         let is_charge = |line: &&Line| {
-            matches!(line.key.kind, LineKind::Usage | LineKind::Flat) && line.key.month == invoice.month && !line.is_correction()
+            matches!(line.key.kind, LineKind::Usage | LineKind::Flat)
+                && line.key.month == invoice.month
+                && !line.is_correction()
         };
         let mut days: BTreeMap<BillingDay, Nanos> = invoice.month.days().map(|day| (day, Nanos(0))).collect();
         for share in invoice.lines.iter().filter(is_charge).flat_map(|line| &line.days) {
@@ -126,7 +128,9 @@ mod tests {
 
     #[test]
     fn a_step_is_round_and_gives_few_lines() {
-        for (range, wanted) in [(1, 1), (4, 1), (5, 2), (8, 2), (9, 5), (21, 10), (1_000, 500), (80_000_000_001, 50_000_000_000)] {
+        for (range, wanted) in
+            [(1, 1), (4, 1), (5, 2), (8, 2), (9, 5), (21, 10), (1_000, 500), (80_000_000_001, 50_000_000_000)]
+        {
             assert_eq!(step(range), Some(wanted), "{range}");
         }
         assert_eq!(step(0), None);

@@ -56,9 +56,19 @@ pub(super) fn wide() -> Statement {
 pub(super) fn hostile() -> Statement {
     changed(|invoice| {
         let text = "</style></title><script>alert(1)</script>\"' onload=x {{ page }} \u{202E}evil\u{2066}\u{0}\u{1b}[31m\u{7f}";
+        // Soft hyphen, joiners, marks of direction, variation, tags, private use, no characters.
+        let odd = "a\u{AD}b\u{200B}\u{200D}\u{200E}\u{200F}\u{61C}\u{FE0F}\u{E0041}\u{E000}\u{FEFF}\u{FFFE}\u{FFFF}\u{10FFFF}\u{301}";
+        let odd = odd.to_owned();
         invoice.customer = Party {
             name: text.into(),
-            address: vec![text.into(), "الخليج العربي".into(), "株式会社".into(), "👩‍💻 e\u{301}".into(), String::new()],
+            address: vec![
+                text.into(),
+                "الخليج العربي".into(),
+                "株式会社".into(),
+                "👩‍💻 e\u{301}".into(),
+                String::new(),
+                odd,
+            ],
             tax_id: Some(text.into()),
             email: Some(text.into()),
         };
@@ -77,9 +87,12 @@ pub(super) fn hostile() -> Statement {
 pub(super) fn lengthy() -> Statement {
     changed(|invoice| {
         invoice.kind = InvoiceKind::CreditNote;
-        invoice.customer.name = "Donaudampfschifffahrtselektrizitätenhauptbetriebswerkbauunterbeamtengesellschaft".repeat(2);
-        invoice.customer.address = (1..=12).map(|n| format!("Building {n}, {}", "Long Street Name ".repeat(n))).collect();
-        invoice.seller.name = "The Company That Sells Things to Other Companies and Says So in Its Name, Limited".into();
+        invoice.customer.name =
+            "Donaudampfschifffahrtselektrizitätenhauptbetriebswerkbauunterbeamtengesellschaft".repeat(2);
+        invoice.customer.address =
+            (1..=12).map(|n| format!("Building {n}, {}", "Long Street Name ".repeat(n))).collect();
+        invoice.seller.name =
+            "The Company That Sells Things to Other Companies and Says So in Its Name, Limited".into();
         invoice.terms = Some("Payable within 14 days without deduction. ".repeat(40));
         invoice.currency = Currency { code: "EUR".into(), places: 2 };
     })

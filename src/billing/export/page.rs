@@ -101,7 +101,9 @@ impl Page {
             stem,
             title,
             heading,
-            warning: number.is_none().then_some("PREVIEW: not an invoice. Figures may change until the month is closed."),
+            warning: number
+                .is_none()
+                .then_some("PREVIEW: not an invoice. Figures may change until the month is closed."),
             seller: block(&invoice.seller, None),
             customer: block(&invoice.customer, Some(&invoice.customer_id)),
             facts: facts(invoice, number.as_deref()),
@@ -166,7 +168,8 @@ fn sections(invoice: &Invoice) -> Vec<Section> {
         }
     }
     // This month's prices come first, whatever the order of the lines.
-    let place = |section: &Section| ["Adjustments", "Corrections of earlier months"].iter().position(|t| section.title == *t);
+    let place =
+        |section: &Section| ["Adjustments", "Corrections of earlier months"].iter().position(|t| section.title == *t);
     sections.sort_by_key(|section| place(section).map_or(0, |at| at + 1));
     sections
 }

@@ -51,8 +51,11 @@ fn html_prints_every_figure() {
                 assert_eq!(price, whole.unwrap_or_default(), "{name}");
             }
             let table = between(html, "<table class=\"sums\">", "</table>");
-            let printed: Vec<String> =
-                table.split("<td class=\"n\">").skip(1).map(|cell| plain(cell.split("</td>").next().unwrap())).collect();
+            let printed: Vec<String> = table
+                .split("<td class=\"n\">")
+                .skip(1)
+                .map(|cell| plain(cell.split("</td>").next().unwrap()))
+                .collect();
             assert_eq!(printed, sums(invoice), "{name}");
         }
     }
@@ -149,7 +152,8 @@ fn hostile_text_stays_text() {
     let files = Html.files(&hard::hostile()).unwrap();
     let html = text(&files[0]).to_lowercase();
     assert!(!html.contains("<script") && html.contains("&lt;script&gt;"));
-    assert_eq!((html.matches("</style>").count(), html.matches("</title>").count()), (1, 3));
+    assert_eq!(html.matches("</style>").count(), 1);
+    assert_eq!(html.matches("<title").count(), html.matches("</title>").count());
     assert!(!html.contains(|c: char| matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')));
     assert!(!html.contains(|c: char| c.is_control() && c != '\n'));
     for outside in ["src=", "href=", "url(", "@import", "http://", "https://"] {
@@ -170,7 +174,8 @@ fn a_preview_says_so_and_a_credit_note_too() {
 fn equal_invoices_give_equal_bytes_without_the_time() {
     let (first, second) = (Pdf.files(&sample::statement()).unwrap(), Pdf.files(&sample::statement()).unwrap());
     assert_eq!(first, second);
-    let holds = |file: &ExportFile, wanted: &str| file.bytes.windows(wanted.len()).any(|bytes| bytes == wanted.as_bytes());
+    let holds =
+        |file: &ExportFile, wanted: &str| file.bytes.windows(wanted.len()).any(|bytes| bytes == wanted.as_bytes());
     let preview = Pdf.files(&sample::preview()).unwrap();
     // Issued on 3 November 2026, whenever the file is made; a preview has no date.
     assert!(holds(&first[0], "D:20261103000000") && !holds(&preview[0], "CreationDate"));

@@ -27,7 +27,7 @@ pub(super) struct Node(pub(super) usize);
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Role {
     Title,
-    Heading,
+    Heading(&'static str),
     Paragraph,
     Table,
     Head,

@@ -114,7 +114,9 @@ impl Faces {
     fn set(&self, text: &str, style: Style, kerned: bool) -> Run {
         let face = self.of(style);
         let glyphs = face.shape(text, kerned);
-        let Some(drawable) = without_missing(text, &glyphs) else { return Run::new(text.to_owned(), None, style, glyphs) };
+        let Some(drawable) = without_missing(text, &glyphs) else {
+            return Run::new(text.to_owned(), None, style, glyphs);
+        };
         let glyphs = face.shape(&drawable, kerned);
         Run::new(drawable, Some(text.to_owned()), style, glyphs)
     }
@@ -230,7 +232,9 @@ mod tests {
     #[test]
     fn lines_keep_all_text_and_stay_within_the_width() {
         let faces = Faces::new().unwrap();
-        for text in ["one two  three four", "Donaudampfschifffahrtsgesellschaft", "a", "", " ", "x ", "е\u{301}\u{301} Ωμέγα Ж"] {
+        for text in
+            ["one two  three four", "Donaudampfschifffahrtsgesellschaft", "a", "", " ", "x ", "е\u{301}\u{301} Ωμέγα Ж"]
+        {
             for width in [1.0, 20.0, 60.0] {
                 let lines = faces.wrap(text, regular(9.0), width);
                 let joined: String = lines.iter().flat_map(|line| line.text.chars()).filter(|c| *c != ' ').collect();

@@ -22,8 +22,11 @@ const GUTTER: f32 = 14.0;
 const HALF: f32 = (WIDTH + 28.0) / 2.0;
 /// Labels of facts.
 const LABEL: f32 = 62.0;
-/// Sizes of the table's text: the largest that leaves the description room.
-const SIZES: [f32; 8] = [9.0, 8.5, 8.0, 7.5, 7.0, 6.5, 6.0, 5.0];
+/// Sizes of the table's text: the largest that leaves the description room, or else the least.
+const SIZES: [f32; 7] = [9.0, 8.5, 8.0, 7.5, 7.0, 6.5, 6.0];
+const LEAST: f32 = 5.0;
+/// The size of the table's head.
+const HEAD: f32 = 7.5;
 const DESCRIPTION: f32 = 150.0;
 
 /// A laid out invoice.
@@ -111,8 +114,8 @@ impl Layout<'_> {
     }
 
     fn parties(&mut self) {
-        let heading = |layout: &mut Self, text: &str, x: f32| {
-            let node = layout.tree.add(Role::Heading, None);
+        let heading = |layout: &mut Self, text: &'static str, x: f32| {
+            let node = layout.tree.add(Role::Heading(text), None);
             let run = layout.faces.run(text, bold(8.0));
             line_of(vec![text_item(run, x, SOFT, Some(node))], 8.0).padded(0.0, 3.0)
         };
@@ -160,7 +163,7 @@ impl Layout<'_> {
         let mut items = Vec::new();
         for (at, label) in labels.iter().enumerate() {
             let node = self.tree.add(Role::ColumnHead, Some(row));
-            let run = self.faces.run(label, bold(7.5));
+            let run = self.faces.run(label, bold(HEAD));
             items.push(match at {
                 0 => text_item(run, MARGIN, SOFT, Some(node)),
                 1 => text_item(run, columns.description.0, SOFT, Some(node)),
@@ -169,7 +172,7 @@ impl Layout<'_> {
                 _ => text_item_right(run, columns.amount, SOFT, Some(node)),
             });
         }
-        let mut strip = line_of(items, 7.5).padded(0.0, 5.0);
+        let mut strip = line_of(items, HEAD).padded(0.0, 5.0);
         strip.items.push(fill((MARGIN, strip.height - 1.0), (WIDTH, 1.0), INK));
         self.flow.begin_table(20.0, vec![strip], 60.0);
         for section in &page.sections {
@@ -200,9 +203,11 @@ impl Layout<'_> {
         let (quantity, price, amount) = (cell(Role::Cell), cell(Role::Cell), cell(Role::Cell));
         let mut strips = self.lines(&row.text, style, INK, columns.description, text);
         let mut figures = vec![text_item(self.faces.figures(&row.line.to_string(), style), MARGIN, SOFT, Some(number))];
-        figures.extend(row.quantity.as_ref().map(|value| {
-            text_item_right(self.faces.figures(value, style), columns.quantity, INK, Some(quantity))
-        }));
+        figures.extend(
+            row.quantity
+                .as_ref()
+                .map(|value| text_item_right(self.faces.figures(value, style), columns.quantity, INK, Some(quantity))),
+        );
         figures.extend(row.unit_price.as_ref().map(|value| {
             let run = self.faces.figures(value, style);
             let x = columns.price_point - before_point(&run);
@@ -223,45 +228,39 @@ impl Layout<'_> {
     /// The columns at the largest size that leaves the description room.
     fn columns(&self, labels: &[String]) -> Columns {
         let rows = || self.page.sections.iter().flat_map(|section| &section.rows);
-        let least = |at: usize| self.faces.run(&labels[at], bold(7.5)).width;
-        let widest = |runs: &mut dyn Iterator<Item = f32>, least: f32| runs.fold(least, f32::max);
-        let mut columns = None;
-        for size in SIZES {
-            let width = |text: &str| self.faces.figures(text, regular(size)).width;
-            let number = widest(&mut rows().map(|row| width(&row.line.to_string())), least(0));
-            let quantity = widest(&mut rows().filter_map(|row| row.quantity.as_deref()).map(width), least(2));
-            let amount = widest(&mut rows().map(|row| width(&row.amount)), least(4));
-            let prices = || rows().filter_map(|row| row.unit_price.as_deref());
-            let prices = || prices().map(|price| self.faces.figures(price, regular(size)));
-            let whole = widest(&mut prices().map(|price| before_point(&price)), 0.0);
-            let places = widest(&mut prices().map(|price| price.width - before_point(&price)), 0.0);
-            let price = (whole + places).max(least(3));
-            let right = MARGIN + WIDTH;
-            let from = MARGIN + number + GUTTER * 0.8;
-            let found = Columns {
+        let label = |at: usize| self.faces.run(&labels[at], bold(HEAD)).width;
+        // Widths at one point; at any other size they are so many times as wide.
+        let run = |text: &str| self.faces.figures(text, regular(1.0));
+        let widest = |widths: &mut dyn Iterator<Item = f32>| widths.fold(0.0, f32::max);
+        let number = widest(&mut rows().map(|row| run(&row.line.to_string()).width));
+        let quantity = widest(&mut rows().filter_map(|row| row.quantity.as_deref()).map(|text| run(text).width));
+        let amount = widest(&mut rows().map(|row| run(&row.amount).width));
+        let prices: Vec<Run> = rows().filter_map(|row| row.unit_price.as_deref()).map(run).collect();
+        let whole = widest(&mut prices.iter().map(before_point));
+        let places = widest(&mut prices.iter().map(|price| price.width - before_point(price)));
+        let right = MARGIN + WIDTH;
+        let at = |size: f32| {
+            let amount = (amount * size).max(label(4));
+            let price = ((whole + places) * size).max(label(3));
+            let quantity = (quantity * size).max(label(2));
+            let from = MARGIN + (number * size).max(label(0)) + GUTTER;
+            Columns {
                 size,
                 quantity: right - amount - price - 2.0 * GUTTER,
-                price_point: right - amount - GUTTER - places,
+                price_point: right - amount - GUTTER - places * size,
                 price: right - amount - GUTTER,
                 amount: right,
                 description: (from, right - amount - price - quantity - 3.0 * GUTTER - from),
-            };
-            let is_wide = found.description.1 >= DESCRIPTION;
-            columns = Some(found);
-            if is_wide {
-                break;
             }
-        }
-        // There is at least one size.
-        columns.unwrap_or(Columns { size: 9.0, description: (MARGIN, WIDTH), quantity: 0.0, price_point: 0.0, price: 0.0, amount: 0.0 })
+        };
+        SIZES.into_iter().map(at).find(|columns| columns.description.1 >= DESCRIPTION).unwrap_or_else(|| at(LEAST))
     }
 
     fn sums(&mut self) {
         let table = self.tree.add(Role::Table, None);
         let body = self.tree.add(Role::Body, Some(table));
         let total = self.fitting(&self.page.total.value, 12.0, WIDTH - 90.0);
-        let values: Vec<Run> =
-            self.page.sums.iter().map(|sum| self.faces.figures(&sum.value, regular(9.0))).collect();
+        let values: Vec<Run> = self.page.sums.iter().map(|sum| self.faces.figures(&sum.value, regular(9.0))).collect();
         let widest = values.iter().chain([&total]).map(|run| run.width).fold(0.0, f32::max);
         let width = (widest + 170.0).clamp(250.0, WIDTH);
         let (left, right) = (MARGIN + WIDTH - width, MARGIN + WIDTH);
@@ -392,9 +391,11 @@ mod tests {
             for invoice in &statement.invoices {
                 let document = lay_out(&Page::of(invoice).unwrap(), &faces);
                 for sheet in &document.sheets {
-                    let texts: Vec<_> = sheet.items.iter().filter_map(edges).filter(|text| !text.4.is_empty()).collect();
+                    let texts: Vec<_> =
+                        sheet.items.iter().filter_map(edges).filter(|text| !text.4.is_empty()).collect();
                     for (at, a) in texts.iter().enumerate() {
-                        let is_inside = a.0 >= MARGIN - 0.1 && a.2 <= MARGIN + WIDTH + 0.1 && a.1 > 30.0 && a.3 < SHEET.1 - 30.0;
+                        let is_inside =
+                            a.0 >= MARGIN - 0.1 && a.2 <= MARGIN + WIDTH + 0.1 && a.1 > 30.0 && a.3 < SHEET.1 - 30.0;
                         assert!(is_inside, "{name}: {a:?}");
                         for b in &texts[at + 1..] {
                             let apart = a.2 <= b.0 || b.2 <= a.0 || a.3 <= b.1 || b.3 <= a.1;
@@ -427,10 +428,19 @@ mod tests {
         let statement = hard::long();
         let page = Page::of(&statement.invoices[0]).unwrap();
         let document = lay_out(&page, &faces);
-        let prices: Vec<&str> =
-            page.sections.iter().flat_map(|section| &section.rows).filter_map(|row| row.unit_price.as_deref()).collect();
-        let is_price = |item: &&Item| edges(item).is_some_and(|text| prices.contains(&text.4) && text.0 > SHEET.0 / 2.0);
-        let points: Vec<f32> = document.sheets.iter().flat_map(|sheet| &sheet.items).filter(is_price)
+        let prices: Vec<&str> = page
+            .sections
+            .iter()
+            .flat_map(|section| &section.rows)
+            .filter_map(|row| row.unit_price.as_deref())
+            .collect();
+        let is_price =
+            |item: &&Item| edges(item).is_some_and(|text| prices.contains(&text.4) && text.0 > SHEET.0 / 2.0);
+        let points: Vec<f32> = document
+            .sheets
+            .iter()
+            .flat_map(|sheet| &sheet.items)
+            .filter(is_price)
             .filter_map(|item| match &item.ink {
                 Ink::Text(run) if run.text.len() - run.text.find('.')? > 4 => Some(item.x + before_point(run)),
                 _ => None,

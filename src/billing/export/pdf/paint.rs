@@ -14,7 +14,8 @@ use krilla::page::PageSettings;
 use krilla::paint::{Fill, FillRule};
 use krilla::surface::Surface;
 use krilla::tagging::{
-    Artifact, ArtifactType, ContentTag, Identifier, Node as TagNode, SpanTag, TableHeaderScope, Tag, TagGroup, TagKind, TagTree,
+    Artifact, ArtifactType, ContentTag, Identifier, Node as TagNode, SpanTag, TableHeaderScope, Tag, TagGroup, TagKind,
+    TagTree,
 };
 use krilla::{Document as Pdf, SerializeSettings};
 
@@ -139,7 +140,7 @@ fn structure(tree: &Tree, heading: &str, leaves: Vec<Vec<Identifier>>) -> TagTre
 fn tag(role: Role, heading: &str) -> TagKind {
     match role {
         Role::Title => Tag::Hn(NonZeroU16::MIN, Some(heading.to_owned())).into(),
-        Role::Heading => Tag::Hn(NonZeroU16::MIN.saturating_add(1), None).into(),
+        Role::Heading(text) => Tag::Hn(NonZeroU16::MIN.saturating_add(1), Some(text.to_owned())).into(),
         Role::Paragraph => Tag::P.into(),
         Role::Table => Tag::Table.into(),
         Role::Head => Tag::THead.into(),
