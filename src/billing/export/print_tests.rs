@@ -84,8 +84,11 @@ fn pdf_prints_every_figure() {
                 eprintln!("skipped: there is no pdftotext");
                 return;
             };
-            let lines: Vec<Vec<String>> =
-                read.lines().map(|line| plain(line).split_whitespace().map(str::to_owned).collect()).collect();
+            // The space between groups of digits reads as any other, so spaces do not count.
+            let lines: Vec<(Option<&str>, String)> = read
+                .lines()
+                .map(|line| (line.split_whitespace().next(), plain(&line.replace(char::is_whitespace, ""))))
+                .collect();
             for line in invoice.lines.iter().filter(|line| !is_tax(line)) {
                 let number = line.line.to_string();
                 let figures = [
@@ -93,14 +96,13 @@ fn pdf_prints_every_figure() {
                     line.unit_price.map(|price| exact(price, invoice)),
                     Some(line.amount.text(invoice.currency.places)),
                 ];
-                let figures: Vec<String> = figures.into_iter().flatten().collect();
-                let is_it = |words: &&Vec<String>| words.first() == Some(&number) && words.ends_with(&figures);
-                assert_eq!(lines.iter().filter(is_it).count(), 1, "{name} line {number}: {figures:?}\n{read}");
+                let figures: String = figures.into_iter().flatten().collect();
+                let is_it = |line: &&(Option<&str>, String)| line.0 == Some(&number) && line.1.ends_with(&figures);
+                assert_eq!(lines.iter().filter(is_it).count(), 1, "{name} line {number}: {figures}\n{read}");
             }
             for sum in sums(invoice) {
-                let words: Vec<&str> = sum.split(' ').collect();
-                let ends = |line: &Vec<String>| line.iter().rev().zip(words.iter().rev()).all(|(a, b)| a == b);
-                assert!(lines.iter().any(|line| line.len() >= words.len() && ends(line)), "{name}: {sum}\n{read}");
+                let sum = sum.replace(' ', "");
+                assert!(lines.iter().any(|line| line.1.ends_with(&sum)), "{name}: {sum}\n{read}");
             }
         }
     }
@@ -181,13 +183,4 @@ fn equal_invoices_give_equal_bytes_without_the_time() {
     assert!(holds(&first[0], "D:20261103000000") && !holds(&preview[0], "CreationDate"));
     // Archives and readers aloud are told which standards it follows.
     assert!(holds(&first[0], "pdfaid:part") && holds(&first[0], "pdfuaid:part") && !holds(&preview[0], "pdfaid:part"));
-}
-#[test]
-fn dump() {
-    for (name, statement) in hard::all() {
-        for file in Html.files(&statement).unwrap().into_iter().chain(Pdf.files(&statement).unwrap()) {
-            std::fs::create_dir_all("/tmp/print-out").unwrap();
-            std::fs::write(format!("/tmp/print-out/{name}-{}", file.name), file.bytes).unwrap();
-        }
-    }
 }

@@ -133,7 +133,12 @@ fn tokyo() -> Invoice {
         Line {
             days: vec![day("2026-10-03", 4_000, "1600"), day("2026-10-31", 1_001, "-99.7")],
             ..priced(
-                LineKey { price_id: Some("files".into()), model: Some("volume".into()), ..calls },
+                LineKey {
+                    price_id: Some("files".into()),
+                    meter: Some("files".into()),
+                    model: Some("volume".into()),
+                    ..calls
+                },
                 "ファイル",
                 5_001,
                 5_001,
@@ -154,7 +159,7 @@ fn tokyo() -> Invoice {
 fn gulf() -> Invoice {
     let calls = LineKey {
         price_id: Some("calls".into()),
-        price_from: Some(instant("2026-09-30T22:00:00Z")),
+        price_from: Some(instant("2025-12-31T23:00:00Z")),
         model: Some("per_unit".into()),
         meter: Some("api_calls".into()),
         ..key("2026-10", LineKind::Usage, Some("gulf"))

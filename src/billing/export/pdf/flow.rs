@@ -163,10 +163,11 @@ impl Flow {
     /// Puts the head of a table, to be repeated until [`Flow::end_table`], above its first row.
     pub(super) fn begin_table(&mut self, gap: f32, head: Vec<Strip>, room: f32) {
         let height: f32 = head.iter().map(|strip| strip.height).sum();
-        if self.y + gap + height + room > BOTTOM {
+        let is_full = self.y + gap + height + room > BOTTOM;
+        if is_full {
             self.turn();
         }
-        self.place(gap, head.clone());
+        self.place(if is_full { 0.0 } else { gap }, head.clone());
         self.head = head;
         for item in self.head.iter_mut().flat_map(|strip| &mut strip.items) {
             // Said once only.

@@ -13,6 +13,9 @@ const REGULAR: &[u8] = include_bytes!("../fonts/Roboto-Regular.ttf");
 const BOLD: &[u8] = include_bytes!("../fonts/Roboto-Bold.ttf");
 /// Shown for what the fonts lack.
 const MARK: &str = "\u{FFFD}";
+/// Between groups of digits. The fonts draw it as wide as any space; here it is thin.
+const NARROW: char = '\u{202F}';
+const THIN: f32 = 0.16;
 /// Ends a text that was cut.
 const ELLIPSIS: char = '…';
 
@@ -138,6 +141,7 @@ impl Face {
         let features = [Feature::new(Tag::new(b"kern"), kerned.into(), ..), Feature::new(Tag::new(b"liga"), 0, ..)];
         let shaped = shaper.shape(buffer, ShapeOptions::new().features(&features));
         let em = shaper.units_per_em() as f32;
+        let advance = |start: usize, advance: f32| if text[start..].starts_with(NARROW) { THIN } else { advance };
         let (infos, positions) = (shaped.glyph_infos(), shaped.glyph_positions());
         let mut end = text.len();
         let mut glyphs: Vec<KrillaGlyph> = Vec::with_capacity(infos.len());
@@ -151,7 +155,7 @@ impl Face {
             };
             glyphs.push(KrillaGlyph::new(
                 GlyphId::new(info.glyph_id),
-                position.x_advance as f32 / em,
+                advance(start, position.x_advance as f32 / em),
                 position.x_offset as f32 / em,
                 position.y_offset as f32 / em,
                 position.y_advance as f32 / em,
