@@ -3,7 +3,7 @@
 
 use std::ops::Range;
 
-use harfrust::{Direction, Feature, FontRef, ShapeOptions, ShaperData, Tag, UnicodeBuffer};
+use harfrust::{Direction, Feature, FontRef, ShapeOptions, ShapePlan, ShaperData, Tag, UnicodeBuffer, script};
 use krilla::text::{Font, GlyphId, KrillaGlyph};
 
 use super::super::ExportError;
@@ -58,6 +58,8 @@ pub(super) struct Faces {
 struct Face {
     font: FontRef<'static>,
     data: ShaperData,
+    /// For figures and for text.
+    plans: [ShapePlan; 2],
     drawn: Font,
 }
 
@@ -129,17 +131,24 @@ impl Face {
     fn new(bytes: &'static [u8]) -> Result<Self, ExportError> {
         let font = FontRef::new(bytes).map_err(|error| failed(&error))?;
         let drawn = Font::new(bytes.into(), 0).ok_or_else(|| failed(&"the font cannot be read"))?;
-        Ok(Self { data: ShaperData::new(&font), font, drawn })
+        let data = ShaperData::new(&font);
+        let plans = [false, true].map(|kerned| {
+            let shaper = data.shaper(&font).build();
+            ShapePlan::new(&shaper, Direction::LeftToRight, Some(script::LATIN), None, &features(kerned))
+        });
+        Ok(Self { data, plans, font, drawn })
     }
 
     fn shape(&self, text: &str, kerned: bool) -> Vec<KrillaGlyph> {
         let shaper = self.data.shaper(&self.font).build();
         let mut buffer = UnicodeBuffer::new();
         buffer.push_str(text);
-        buffer.guess_segment_properties();
+        // What the fonts have is written from the left, without joining letters: one plan does for all of it.
+        buffer.set_script(script::LATIN);
         buffer.set_direction(Direction::LeftToRight);
-        let features = [Feature::new(Tag::new(b"kern"), kerned.into(), ..), Feature::new(Tag::new(b"liga"), 0, ..)];
-        let shaped = shaper.shape(buffer, ShapeOptions::new().features(&features));
+        let features = features(kerned);
+        let plan = &self.plans[usize::from(kerned)];
+        let shaped = shaper.shape(buffer, ShapeOptions::new().plan(Some(plan)).features(&features));
         let em = shaper.units_per_em() as f32;
         let advance = |start: usize, advance: f32| if text[start..].starts_with(NARROW) { THIN } else { advance };
         let (infos, positions) = (shaped.glyph_infos(), shaped.glyph_positions());
@@ -166,6 +175,11 @@ impl Face {
         glyphs.reverse();
         glyphs
     }
+}
+
+/// Figures are not kerned, and letters are not joined.
+fn features(kerned: bool) -> [Feature; 2] {
+    [Feature::new(Tag::new(b"kern"), kerned.into(), ..), Feature::new(Tag::new(b"liga"), 0, ..)]
 }
 
 /// The text with a mark for each cluster that has no glyph; none where all have.
