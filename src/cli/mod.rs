@@ -18,6 +18,7 @@ mod rows;
 mod run;
 pub mod settings;
 mod summary;
+mod trace;
 
 use std::io::Write;
 use std::process::ExitCode;
@@ -123,6 +124,10 @@ async fn dispatch(cli: Cli) -> Result<Outcome> {
         }
         Command::Explain { line } => {
             invoice::explain(&settings, &open::existing(&settings).await?, &line, cli.json).await
+        }
+        Command::Trace { request_id, day } => {
+            let job = open::existing(&settings).await?;
+            trace::trace(&settings, &job, &request_id, day, cli.json, &talk).await
         }
         Command::Status => run::status(&settings, &open::existing(&settings).await?, cli.json, &talk).await,
         Command::Rejects { limit } => {
