@@ -11,6 +11,7 @@ mod params;
 mod rule;
 mod sql;
 mod statements;
+mod trace;
 
 pub use amounts::{PricedUnder, check_amounts, check_products};
 pub use checked::conform;
@@ -22,3 +23,4 @@ pub use statements::{
     Cut, MonthBounds, UsageDay, charges_sql, charges_sql_of, coverage_sql, plan_terms_digest, slot_of, slots_sql,
     usage_sql,
 };
+pub use trace::{EventName, UsageOf, find_sql, id_columns};
