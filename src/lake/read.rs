@@ -5,10 +5,8 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use ::parquet::arrow::ProjectionMask;
-use ::parquet::arrow::arrow_reader::{
-    ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder,
-};
+use ::parquet::arrow::arrow_reader::ParquetRecordBatchReader;
+use ::parquet::arrow::{ProjectionMask, parquet_to_arrow_field_levels};
 use ::parquet::errors::{ParquetError, Result as ParquetResult};
 use ::parquet::file::metadata::{PageIndexPolicy, ParquetMetaData, ParquetMetaDataReader};
 use ::parquet::file::reader::{ChunkReader, Length};
@@ -21,6 +19,7 @@ use object_store::{GetOptions, GetRange};
 use tokio::runtime::Handle;
 
 use super::error::{Doing, LakeError};
+use super::pages::GroupPages;
 use super::{Lake, parquet};
 use crate::schema::{Table, retyped};
 
@@ -155,12 +154,15 @@ impl OpenFile {
             start..start + length
         });
         let segments = self.fetch(handle, ranges.collect())?;
-        let hint = hint(schema, &self.metadata).doing("read", &self.path)?;
-        let options = ArrowReaderOptions::new().with_schema(hint);
-        let metadata = ArrowReaderMetadata::try_new(self.metadata.clone(), options).doing("read", &self.path)?;
-        let builder = ParquetRecordBatchReaderBuilder::new_with_metadata(segments, metadata);
-        let reader = builder.with_projection(mask).with_row_groups(vec![group]).with_batch_size(batch_rows).build();
-        Ok(GroupReader { reader: reader.doing("read", &self.path)?, path: self.path.clone(), schema: schema.clone() })
+        let made = || {
+            let hint = hint(schema, &self.metadata)?;
+            let columns = self.metadata.file_metadata().schema_descr();
+            let levels = parquet_to_arrow_field_levels(columns, mask, Some(hint.fields()))?;
+            let pages = GroupPages { reader: Arc::new(segments), metadata: self.metadata.clone(), group };
+            ParquetRecordBatchReader::try_new_with_row_groups(&levels, &pages, batch_rows, None)
+        };
+        let reader = made().doing("read", &self.path)?;
+        Ok(GroupReader { reader, path: self.path.clone(), schema: schema.clone() })
     }
 
     fn fetch(&self, handle: &Handle, ranges: Vec<Range<u64>>) -> Result<Segments, LakeError> {
