@@ -139,6 +139,7 @@ impl OpenFile {
     }
 
     /// Fetches one row group: the columns of `schema`, some or all of the table's. Waits for the store on this thread.
+    /// Batches have up to `batch_rows` rows.
     pub(crate) fn group(
         &self,
         handle: &Handle,
@@ -147,6 +148,8 @@ impl OpenFile {
         batch_rows: usize,
     ) -> Result<GroupReader, LakeError> {
         let names = schema.fields().iter().map(|field| field.name().as_str());
+        // The library makes room for a whole batch, however few rows there are.
+        let batch_rows = batch_rows.min(self.group_rows(group));
         let mask = ProjectionMask::columns(self.metadata.file_metadata().schema_descr(), names);
         let chunks = self.metadata.row_group(group).columns().iter().enumerate();
         let ranges = chunks.filter(|(index, _)| mask.leaf_included(*index)).map(|(_, chunk)| {
