@@ -123,7 +123,6 @@ pub(crate) enum KeysCommand {
 
 /// What shall be done with a month.
 #[derive(Args, Debug)]
-#[expect(clippy::struct_excessive_bools, reason = "each is a flag of its own on the command line")]
 pub(crate) struct InvoiceArgs {
     /// The billing month, such as 2026-10.
     pub(crate) month: BillingMonth,

@@ -38,7 +38,11 @@ fn printed(lab: &Lab, arguments: &[&str]) -> Vec<String> {
             let (customer, amount) = (invoice["customer_id"].as_str().unwrap(), line["amount"].as_str().unwrap());
             found.push(format!("{number} {customer} {month} {text}: {quantity} {amount}"));
         }
-        found.push(format!("{number} {} total {}", invoice["customer_id"].as_str().unwrap(), invoice["total"].as_str().unwrap()));
+        found.push(format!(
+            "{number} {} total {}",
+            invoice["customer_id"].as_str().unwrap(),
+            invoice["total"].as_str().unwrap()
+        ));
     }
     found
 }
@@ -61,7 +65,8 @@ fn a_close_is_final_and_late_records_are_corrected_on_the_next() {
         "2026-10-0002 beta 2026-10 calls (pro: calls): 30 12.00",
         "2026-10-0002 beta total 12.00",
     ];
-    let preview: Vec<String> = october.iter().map(|line| line.replace("2026-10-0001", "-").replace("2026-10-0002", "-")).collect();
+    let preview: Vec<String> =
+        october.iter().map(|line| line.replace("2026-10-0001", "-").replace("2026-10-0002", "-")).collect();
     assert_eq!(printed(&lab, &["2026-10"]), preview);
     assert_eq!(close(&lab, "2026-10"), october);
     let files = lab.files_below("invoices");
@@ -115,7 +120,11 @@ fn a_month_is_refused_while_anything_stands_against_it() {
     // An object that nobody has converted, and one that was converted and not built.
     lab.origin("2026/10/06/b", calls(1, Key::Acme, 20..21));
     let refused = lab.meterlake(&["invoice", "2026-10", "--close"]);
-    assert!(refused.err.contains("1 objects of origin are not converted, the first is 2026/10/06/b"), "{}", refused.err);
+    assert!(
+        refused.err.contains("1 objects of origin are not converted, the first is 2026/10/06/b"),
+        "{}",
+        refused.err
+    );
     lab.meterlake(&["convert"]);
     let refused = lab.meterlake(&["invoice", "2026-10", "--close"]);
     assert!(refused.err.contains("1 converted objects wait to be built"), "{}", refused.err);
@@ -127,7 +136,8 @@ fn a_month_is_refused_while_anything_stands_against_it() {
     lab.run();
     let accepted = lab.meterlake(&["invoice", "2026-10", "--close", "--accept", "two calls of a test key"]);
     assert_eq!(accepted.code, 0, "{}", accepted.all());
-    let closed: Value = serde_json::from_slice(&std::fs::read(lab.path("invoices/2026-10/closed.json")).unwrap()).unwrap();
+    let closed: Value =
+        serde_json::from_slice(&std::fs::read(lab.path("invoices/2026-10/closed.json")).unwrap()).unwrap();
     assert_eq!(closed["accepted"]["reason"], "two calls of a test key");
     assert_eq!(closed["accepted"]["against"][0], "2 events are held (2 unmapped), more than 0");
     // 4 calls at 0.50.
@@ -156,11 +166,7 @@ fn what_was_agreed_at_the_close_stays_and_a_new_owner_is_billed() {
     lab.run();
     assert_eq!(
         printed(&lab, &["2026-11"]),
-        [
-            "- beta 2026-11 calls (pro: calls): 1 0.80",
-            "- beta 2026-10 calls (pro: calls): 5 2.00",
-            "- beta total 2.80",
-        ]
+        ["- beta 2026-11 calls (pro: calls): 1 0.80", "- beta 2026-10 calls (pro: calls): 5 2.00", "- beta total 2.80",]
     );
     // Somebody agrees that October is priced as today: then acme gets its 4.00 back, and beta pays 15 calls at 0.80, 12.00.
     let repriced = lab.meterlake(&["invoice", "2026-10", "--reprice", "--reason", "the key was beta's all along"]);
@@ -189,10 +195,7 @@ fn a_customer_that_is_left_out_is_billed_by_the_next_close() {
         ["2026-10-0001 beta 2026-10 calls (pro: calls): 5 2.00", "2026-10-0001 beta total 2.00"]
     );
     lab.run();
-    assert_eq!(
-        printed(&lab, &["2026-11"]),
-        ["- acme 2026-10 calls (pro: calls): 10 4.00", "- acme total 4.00"]
-    );
+    assert_eq!(printed(&lab, &["2026-11"]), ["- acme 2026-10 calls (pro: calls): 10 4.00", "- acme total 4.00"]);
 }
 
 #[test]
@@ -277,7 +280,8 @@ fn every_line_is_explained_down_to_its_events_and_back() {
         quantities += quantity;
         // The events of the line's days and dimensions are as many as the keys' usage.
         let events = lab.query(explained["events_sql"].as_str().unwrap());
-        let of_keys: i64 = explained["keys"].as_array().unwrap().iter().map(|key| key["events"].as_i64().unwrap()).sum();
+        let of_keys: i64 =
+            explained["keys"].as_array().unwrap().iter().map(|key| key["events"].as_i64().unwrap()).sum();
         assert_eq!(events.len() as i64, of_keys);
         positions.extend(events);
     }
