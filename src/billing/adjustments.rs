@@ -46,9 +46,9 @@ impl Adjustments {
             Ok(Adjustment {
                 customer_id: row.required("customer_id")?.to_owned(),
                 month: row.required("month")?.parse().map_err(|error: super::ParseMonthError| error.to_string())?,
-                amount: amount.parse().map_err(|_| {
-                    format!("`amount` is not an exact decimal such as -12.50: `{amount}`")
-                })?,
+                amount: amount
+                    .parse()
+                    .map_err(|_| format!("`amount` is not an exact decimal such as -12.50: `{amount}`"))?,
                 currency: row.cell("currency").map(str::to_owned),
                 reason: row.required("reason")?.to_owned(),
                 approver: row.required("approver")?.to_owned(),

@@ -172,8 +172,7 @@ pub fn month_now(
         let account = Account { customer_id: adjustment.customer_id.clone(), currency: Currency::of(code)? };
         let key = adjustment_key(month, adjustment);
         let line = now.entry(account.clone()).or_default().entry(key.clone()).or_default();
-        line.exact =
-            line.exact.checked_add(adjustment.amount).ok_or_else(|| too_large(&account, month, &key))?;
+        line.exact = line.exact.checked_add(adjustment.amount).ok_or_else(|| too_large(&account, month, &key))?;
     }
     Ok(now)
 }
@@ -298,8 +297,7 @@ fn tax(
         tax_ppm: Some(ppm),
     };
     let rate = terms.tax_ppm.get(&account.customer_id).copied();
-    let mut keys: BTreeSet<LineKey> =
-        printed.keys().filter(|key| key.kind == LineKind::Tax).cloned().collect();
+    let mut keys: BTreeSet<LineKey> = printed.keys().filter(|key| key.kind == LineKind::Tax).cloned().collect();
     keys.extend(rate.map(of_tax));
     let before = printed.iter().filter(|(key, _)| key.kind != LineKind::Tax).map(|(_, printed)| printed.amount);
     let taxed = Nanos::checked_sum(before.chain(lines.iter().map(|line| line.amount)));
@@ -307,7 +305,9 @@ fn tax(
     for key in keys {
         let fault = || too_large(account, month, &key);
         let (exact, rounded) = match rate.filter(|rate| key.tax_ppm == Some(*rate)) {
-            Some(rate) => share(taxed.ok_or_else(fault)?, rate, account.currency.places, terms.rounding).ok_or_else(fault)?,
+            Some(rate) => {
+                share(taxed.ok_or_else(fault)?, rate, account.currency.places, terms.rounding).ok_or_else(fault)?
+            }
             None => (Nanos(0), Nanos(0)),
         };
         let before = printed.get(&key).cloned().unwrap_or_default();

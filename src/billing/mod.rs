@@ -3,6 +3,7 @@
 
 pub mod adjustments;
 pub mod bill;
+mod currency;
 mod customers;
 pub mod export;
 mod interval;
@@ -22,9 +23,10 @@ use crate::decode::SourceSpec;
 use crate::model::Meter;
 
 pub use adjustments::{Adjustment, Adjustments};
+pub use currency::known_currency;
 pub use customers::{Customer, Customers};
 pub use keys::{Key, Keys};
-pub use rates::{Match, Model, Plan, Price, Rates, Tier};
+pub use rates::{Match, Model, Package, Plan, PlanTerms, Price, Rates, Tier};
 pub use sheet::ConfigFile;
 pub use tables::{ConfigTables, fragment, is_hashed};
 pub use terms::{InvoiceTerms, NumberFormat};
@@ -33,7 +35,7 @@ pub use zone::{BillingDay, BillingMonth, BillingZone, ParseMonthError, ZoneError
 /// Everything configured about billing, checked.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Billing {
-    /// ISO 4217 code of all amounts.
+    /// ISO 4217 code of plans that name none.
     pub currency: String,
     /// Where a billing day begins.
     pub zone: BillingZone,
@@ -76,7 +78,7 @@ impl Billing {
         let mut problems = Problems::default();
         let customers = note(files.customers.as_ref().map(|file| Customers::parse(file, zone)), &mut problems);
         let keys = note(files.keys.as_ref().map(|file| Keys::parse(file, zone)), &mut problems);
-        let rates = note(files.rates.as_ref().map(|file| Rates::parse(file, zone, meters)), &mut problems);
+        let rates = note(files.rates.as_ref().map(|file| Rates::parse(file, zone, currency, meters)), &mut problems);
         let adjustments = note(files.adjustments.as_ref().map(Adjustments::parse), &mut problems);
         if let (Some(file), Some(adjustments), Some(customers)) = (&files.adjustments, &adjustments, &customers) {
             check_adjusted(file, adjustments, customers, &mut problems);

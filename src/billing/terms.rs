@@ -38,7 +38,9 @@ pub struct NumberFormat(String);
 
 /// Text that does not give every invoice a number of its own.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
-#[error("a number needs `{{month}}` and `{{n}}`, each once, beside letters, digits, `-`, `_` and `.`: `{{month}}-{{n}}`")]
+#[error(
+    "a number needs `{{month}}` and `{{n}}`, each once, beside letters, digits, `-`, `_` and `.`: `{{month}}-{{n}}`"
+)]
 pub struct NumberFormatError;
 
 impl Default for NumberFormat {
@@ -79,7 +81,9 @@ mod tests {
         let month = "2026-10".parse().unwrap();
         assert_eq!(NumberFormat::default().number(month, 7), "2026-10-0007");
         assert_eq!(NumberFormat::parse("ML.{n}_{month}").unwrap().number(month, 12_345), "ML.12345_2026-10");
-        for wrong in ["{month}", "{n}", "{month}-{n}-{n}", "{month}/{n}", "../{month}{n}", "{month}{n} x", "{year}{n}{month}"] {
+        for wrong in
+            ["{month}", "{n}", "{month}-{n}-{n}", "{month}/{n}", "../{month}{n}", "{month}{n} x", "{year}{n}{month}"]
+        {
             assert_eq!(NumberFormat::parse(wrong), Err(NumberFormatError), "{wrong}");
         }
     }

@@ -43,9 +43,9 @@ fn seller(item: &Item<'_>) -> Option<Party> {
 fn terms(item: &Item<'_>) -> Option<InvoiceTerms> {
     let section = item.section(&["number", "rounding", "close_after_hours", "due_days", "text", "held_events_max"])?;
     let number = match section.get("number") {
-        Some(item) => item.text().and_then(|text| {
-            NumberFormat::parse(text).map_err(|error| item.problem(error.to_string())).ok()
-        }),
+        Some(item) => {
+            item.text().and_then(|text| NumberFormat::parse(text).map_err(|error| item.problem(error.to_string())).ok())
+        }
         None => Some(NumberFormat::default()),
     };
     let rounding = match section.get("rounding") {

@@ -175,7 +175,7 @@ const OPENED: &[&[Table]] = &[
     &[Table::Built],
     &[Table::ChargesDaily, Table::CoverageHourly],
     &[Table::UsageDaily],
-    &[Table::PriceMatches, Table::Prices, Table::ApiKeys, Table::Customers, Table::UsageSlots],
+    &[Table::PlanTerms, Table::PriceMatches, Table::Prices, Table::ApiKeys, Table::Customers, Table::UsageSlots],
     &[Table::ObjectHours, Table::OriginRequests, Table::EdgeRequests],
 ];
 
@@ -216,6 +216,7 @@ impl<'a> Work<'a> {
                 engine.put(Table::ApiKeys, vec![config.api_keys.clone()])?;
                 engine.put(Table::Prices, vec![config.prices.clone()])?;
                 engine.put(Table::PriceMatches, vec![config.price_matches.clone()])?;
+                engine.put(Table::PlanTerms, vec![config.plan_terms.clone()])?;
                 Ok(engine)
             })
             .await

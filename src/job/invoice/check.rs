@@ -1,8 +1,8 @@
 //! What stands against closing a month: anything that could still change its invoices, or that nobody has looked at. Each reason is a
 //! sentence with its numbers. All of them are found before anything is said.
 
-use crate::base::time::HOUR_MICROS;
 use crate::base::Micros;
+use crate::base::time::HOUR_MICROS;
 use crate::billing::BillingMonth;
 use crate::lake::{Ledger, ObjectState};
 use crate::model::Engine;
@@ -62,7 +62,10 @@ async fn not_converted(job: &Job) -> Result<Vec<String>, JobError> {
         }
         if let Some(first) = missing.first() {
             let count = missing.len();
-            reasons.push(format!("{count} objects of {} are not converted, the first is {first}; run `meterlake run`", source.name));
+            reasons.push(format!(
+                "{count} objects of {} are not converted, the first is {first}; run `meterlake run`",
+                source.name
+            ));
         }
     }
     Ok(reasons)
@@ -128,7 +131,9 @@ async fn rejects(engine: &Engine, books: &Books<'_>, month: BillingMonth) -> Res
             let percent = books.rejects_max_percent;
             if rejects * 100 > records * i128::from(percent) {
                 let source = sources[row].as_deref().unwrap_or_default();
-                reasons.push(format!("{rejects} of {records} records of {source} could not be read, more than {percent} %"));
+                reasons.push(format!(
+                    "{rejects} of {records} records of {source} could not be read, more than {percent} %"
+                ));
             }
         }
     }

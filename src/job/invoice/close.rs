@@ -15,15 +15,13 @@ use crate::model::{Engine, EngineOptions, conform};
 use crate::schema::Table;
 
 use super::super::{Job, JobError};
+use super::Books;
 use super::bill::{Bill, MonthCharges, draw, fingerprint};
 use super::check::stands_against;
-use super::closing::{
-    Accepted, Closed, Closing, INVOICES, OBJECTS, charges_of, closed_month, to_json, write_evidence,
-};
+use super::closing::{Accepted, Closed, Closing, INVOICES, OBJECTS, charges_of, closed_month, to_json, write_evidence};
 use super::pinned::{Pinned, PinnedTerms, fault, from_parquet, properties};
 use super::sums::{Charges, LineDays, line_days};
 use super::tables::write_tables;
-use super::Books;
 
 /// The newest form of `closed.json`.
 const FORMAT: u32 = 1;
@@ -214,11 +212,7 @@ pub(super) fn subtract_days(now: &mut LineDays, before: LineDays) {
                     found.quantity -= day.quantity;
                     found.exact = Nanos(found.exact.0 - day.exact.0);
                 }
-                None => left.push(LineDay {
-                    quantity: -day.quantity,
-                    exact: Nanos(-day.exact.0),
-                    ..day
-                }),
+                None => left.push(LineDay { quantity: -day.quantity, exact: Nanos(-day.exact.0), ..day }),
             }
         }
         left.retain(|day| day.quantity != 0 || day.exact != Nanos(0));

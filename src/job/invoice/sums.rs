@@ -4,9 +4,9 @@
 use std::collections::BTreeMap;
 
 use crate::base::Nanos;
+use crate::billing::BillingMonth;
 use crate::billing::bill::{Account, ChargeSum};
 use crate::billing::invoice::{LineDay, LineKey, LineKind};
-use crate::billing::BillingMonth;
 use crate::model::Engine;
 
 use super::super::JobError;

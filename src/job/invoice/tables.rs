@@ -69,7 +69,8 @@ fn line_rows(lines: &[(&Invoice, &Line)]) -> Result<RecordBatch, JobError> {
     let from: TimestampMicrosecondArray = each().map(|(_, line)| line.key.price_from.map(|at| at.0)).collect();
     let position: Result<Int32Array, _> =
         each().map(|(_, line)| i32::try_from(line.line).map(Some)).collect::<Result<Int32Array, _>>();
-    let position = position.map_err(|error| fault(Table::InvoiceLines)(ArrowError::from_external_error(Box::new(error))))?;
+    let position =
+        position.map_err(|error| fault(Table::InvoiceLines)(ArrowError::from_external_error(Box::new(error))))?;
     let columns = vec![
         texts(&|invoice, _| invoice.number.clone()),
         Arc::new(position),
