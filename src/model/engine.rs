@@ -54,6 +54,9 @@ impl Engine {
             // Each sort holds so much back for merging what it spilled, whether it spills or not: at the default of 10 MiB
             // the dozen sorts of two statements would leave nothing of the pool for those that cannot spill.
             .set_usize("datafusion.execution.sort_spill_reservation_bytes", SORT_RESERVATION_BYTES)
+            // Columns of a UNION keep the comments of one side in one plan and of none in the other, which this check takes
+            // for another schema. What a statement gives is brought into the table's shape and checked anyway.
+            .set_bool("datafusion.execution.skip_physical_aggregate_schema_check", true)
             // A wrong guess about skew costs little here, a statement that plans itself anew for each day costs more.
             .set_bool("datafusion.execution.collect_statistics", false);
         // First come, first served. A fair pool divides by the number of operators that might spill, well over a hundred
