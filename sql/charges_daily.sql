@@ -14,7 +14,8 @@
 -- flat: each day on the plan, with or without usage, its share of the month's amount.
 -- discount: parts of a million off all usage and flat charges under the plan's terms, of the sum since the month began,
 --   rounded down; a day has what that sum grew by.
--- minimum: on the last day on the plan, what the other charges lack to the sum of the days' shares of the minimum.
+-- minimum: on the last day on the plan, what the other charges lack to the sum of the days' shares of the minimum. Where
+--   there is only a discount the minimum is 0: usage rated again after the discount ended could cost less than was taken off.
 -- The share of day k of n is floor(A * k / n) - floor(A * (k - 1) / n) in nano-units, so that a whole month is A exactly.
 --
 -- Bounds. A quantity is below 2^63 and a unit price below 10^9 in magnitude, so the amount of a usage row is below 10^28 of
@@ -229,15 +230,15 @@ rated AS (
     INNER JOIN (VALUES (FALSE), (TRUE)) AS passes (is_again) ON NOT is_again OR unit_price <> earlier_price
 ),
 
--- Shares of whole-month amounts: of flat prices, and of minimums.
+-- Shares of whole-month amounts: of flat prices, and of minimums (0 where a plan has a discount alone).
 monthly AS (
     SELECT 'flat' AS kind, plan, price_id, valid_from, valid_to, currency, flat_amount AS amount
     FROM prices
     WHERE model = 'flat'
     UNION ALL
-    SELECT 'minimum' AS kind, plan, 'minimum' AS price_id, valid_from, valid_to, currency, minimum AS amount
+    SELECT 'minimum' AS kind, plan, 'minimum' AS price_id, valid_from, valid_to, currency, coalesce(minimum, 0) AS amount
     FROM plan_terms
-    WHERE minimum > 0
+    WHERE minimum > 0 OR discount_ppm > 0
 ),
 accrued AS (
     SELECT

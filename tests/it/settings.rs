@@ -660,6 +660,30 @@ id = "x"
 model = "tiered"
 "#;
     assert_snapshot!(all().with("rates.toml", rates).wrong(), @r#"
+    rates.toml:3: `name` is empty
+    rates.toml:4: a currency is the three capital letters of ISO 4217, such as "USD"
+    rates.toml:5: `minimum` must be a decimal in quotes such as "0.0004", which is exact, not a whole number
+    rates.toml:6: `100.0001` is no percentage from 0 to 100 with at most 4 places after the point
+    rates.toml:8: price id `discount` is reserved for what the plan's `discount` comes to; choose another
+    rates.toml:12: model `volume` has no `free`
+    rates.toml:13: `amount` is missing in [[plan.price]]
+    rates.toml:15: model `flat` has no `meter`: it is charged whether or not there is usage
+    rates.toml:17: model `flat` has no `match`: it is charged whether or not there is usage
+    rates.toml:18: model `flat` has no `unit_price`
+    rates.toml:19: `meter` is missing in [[plan.price]]
+    rates.toml:23: model `package` has no `amount`
+    rates.toml:24: `free` must lie between 0 and 9223372036854775807
+    rates.toml:25: `size` must lie between 1 and 9223372036854775807
+    rates.toml:29: this is more than the 999999999999999.999999999 a month can be set to
+    rates.toml:32: `XAU` is no currency of ISO 4217 that can be paid in
+    rates.toml:33: this plan has [[plan.terms]] too; write it there, so that there is one place to look
+    rates.toml:34: this plan has [[plan.terms]] too; write it there, so that there is one place to look
+    rates.toml:38: terms of one plan at once: line 35 already covers […, 2026-06-01); end it with `to`
+    rates.toml:41: terms of one plan at once: line 38 already covers [2026-05-01, …); end it with `to`
+    rates.toml:42: unknown key `minimun` in [[plan.terms]]; did you mean `minimum`?
+    rates.toml:46: unknown key `from` in [[plan]]; known: `id`, `name`, `currency`, `minimum`, `discount_percent`, `terms`, `price`
+    rates.toml:47: `meter` is missing in [[plan.price]]
+    rates.toml:49: unknown model `tiered`; known: `per_unit`, `graduated`, `volume`, `package`, `flat`
     "#);
 }
 
@@ -692,6 +716,9 @@ fn prices_that_contradict_one_another_are_told() {
     rates.toml:33: price `newer` can never match while price `new` (line 15) before it takes all of `api_calls`; end one of them with `to`
     rates.toml:39: price `special` is defined twice at once: line 3 already covers […, …); end it with `to`
     rates.toml:39: price `special` is for meter `api_calls` on line 3; one id counts one meter, so choose another
+    rates.toml:54: price `fee` is defined twice at once: line 46 already covers […, …); end it with `to`
+    rates.toml:54: price `fee` is flat on line 46; one id counts one meter, so choose another
+    rates.toml:54: price `fee` can never match while price `old` (line 9) before it takes all of `api_calls`; end one of them with `to`
     "#);
 }
 

@@ -1,8 +1,10 @@
 //! The SQL of the derived tables over tables in memory: cases worked out by hand, and an oracle that prices random usage.
 
+mod cases;
 mod coverage;
 mod engine;
 mod oracle;
+mod priced;
 mod slots;
 mod usage;
 

@@ -9,23 +9,8 @@ use meterlake::model::{Cut, MeterValue, MonthBounds, UsageDay, charges_sql, slot
 use meterlake::schema::Table;
 use serde_json::{Value, json};
 
-use super::{day, engine, meter, rows, shown};
-
-/// A small generator of its own, so that a failing seed can be run again for ever.
-struct Dice(u64);
-
-impl Dice {
-    fn below(&mut self, end: u64) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        (z ^ (z >> 31)) % end
-    }
-
-    fn one_in(&mut self, n: u64) -> bool {
-        self.below(n) == 0
-    }
-}
+use super::super::{day, engine, meter, rows, shown};
+use super::Dice;
 
 struct Price {
     plan: String,
@@ -264,6 +249,13 @@ async fn made(world: &World, last: UtcDay) -> BTreeSet<String> {
     let (tiers, matches) = price_rows(&world.prices);
     engine.put(Table::Prices, rows(Table::Prices, &tiers)).unwrap();
     engine.put(Table::PriceMatches, rows(Table::PriceMatches, &matches)).unwrap();
+    let terms: Vec<Value> = (0..6)
+        .map(|plan| {
+            json!({"plan": format!("plan{plan}"), "currency": "USD", "valid_from": starts(UtcDay(0)).to_string(),
+                   "minimum": "0", "discount_ppm": 0})
+        })
+        .collect();
+    engine.put(Table::PlanTerms, rows(Table::PlanTerms, &terms)).unwrap();
 
     let meters = [
         meter("calls", None, MeterValue::Count, &["route", "method"]),
