@@ -62,7 +62,7 @@ pub struct Party {
 }
 
 /// A currency and how many places its minor unit has.
-#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
 pub struct Currency {
     /// ISO 4217 code.
     pub code: String,

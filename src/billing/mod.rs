@@ -1,6 +1,9 @@
 //! Who pays what: billing days in the billing time zone, customers and their plans, keys and their owners, rates. Each
 //! file is read and checked whole; what is wrong is told with file and line. Out come tables for SQL ([`ConfigTables`]).
 
+pub mod adjustments;
+pub mod bill;
+mod currency;
 mod customers;
 pub mod export;
 mod interval;
@@ -9,6 +12,7 @@ mod keys;
 mod rates;
 mod sheet;
 mod tables;
+pub mod terms;
 mod zone;
 
 use arrow::error::ArrowError;
@@ -18,17 +22,20 @@ use crate::base::problem::suggestion;
 use crate::decode::SourceSpec;
 use crate::model::Meter;
 
+pub use adjustments::{Adjustment, Adjustments};
+pub use currency::known_currency;
 pub use customers::{Customer, Customers};
 pub use keys::{Key, Keys};
-pub use rates::{Match, Model, Plan, Price, Rates, Tier};
+pub use rates::{Match, Model, Package, Plan, PlanTerms, Price, Rates, Tier};
 pub use sheet::ConfigFile;
 pub use tables::{ConfigTables, fragment, is_hashed};
+pub use terms::{InvoiceTerms, NumberFormat};
 pub use zone::{BillingDay, BillingMonth, BillingZone, ParseMonthError, ZoneError};
 
 /// Everything configured about billing, checked.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Billing {
-    /// ISO 4217 code of all amounts.
+    /// ISO 4217 code of plans that name none.
     pub currency: String,
     /// Where a billing day begins.
     pub zone: BillingZone,
@@ -40,6 +47,10 @@ pub struct Billing {
     pub keys: Keys,
     /// What usage costs; none: there are no charges.
     pub rates: Option<Rates>,
+    /// Credits and refunds that somebody approved.
+    pub adjustments: Adjustments,
+    /// How invoices are made out.
+    pub invoice: InvoiceTerms,
 }
 
 /// The files that `[billing]` names, as read.
@@ -51,6 +62,8 @@ pub struct BillingFiles {
     pub keys: Option<ConfigFile>,
     /// `rates`.
     pub rates: Option<ConfigFile>,
+    /// `adjustments`.
+    pub adjustments: Option<ConfigFile>,
 }
 
 impl Billing {
@@ -65,7 +78,11 @@ impl Billing {
         let mut problems = Problems::default();
         let customers = note(files.customers.as_ref().map(|file| Customers::parse(file, zone)), &mut problems);
         let keys = note(files.keys.as_ref().map(|file| Keys::parse(file, zone)), &mut problems);
-        let rates = note(files.rates.as_ref().map(|file| Rates::parse(file, zone, meters)), &mut problems);
+        let rates = note(files.rates.as_ref().map(|file| Rates::parse(file, zone, currency, meters)), &mut problems);
+        let adjustments = note(files.adjustments.as_ref().map(Adjustments::parse), &mut problems);
+        if let (Some(file), Some(adjustments), Some(customers)) = (&files.adjustments, &adjustments, &customers) {
+            check_adjusted(file, adjustments, customers, &mut problems);
+        }
         if let (Some(file), Some(customers), Some(rates)) = (&files.customers, &customers, &rates) {
             check_plans(file, customers, rates, &mut problems);
         }
@@ -79,12 +96,30 @@ impl Billing {
             customers: customers.unwrap_or_default(),
             keys: keys.unwrap_or_default(),
             rates,
+            adjustments: adjustments.unwrap_or_default(),
+            invoice: InvoiceTerms::default(),
         })
+    }
+
+    /// What a month is billed under.
+    pub fn month_terms(&self, month: BillingMonth) -> bill::MonthTerms {
+        let last = self.zone.bounds(month.last_day());
+        let taxed = self.customers.rows().iter().filter(|row| row.valid.from < last.to.unwrap_or(last.from));
+        // Rows are in order of time, so the latest that began by then counts.
+        let tax_ppm: std::collections::BTreeMap<String, Option<u32>> =
+            taxed.map(|row| (row.customer_id.clone(), row.tax_ppm)).collect();
+        let adjustments = self.adjustments.rows().iter().filter(|row| row.month == month);
+        bill::MonthTerms {
+            rounding: self.invoice.rounding,
+            tax_ppm: tax_ppm.into_iter().filter_map(|(customer, ppm)| Some((customer, ppm?))).collect(),
+            adjustments: adjustments.cloned().collect(),
+            currency: self.currency.clone(),
+        }
     }
 
     /// The configuration as tables; keys are given per source, in the form its events carry them.
     pub fn tables<'s>(&self, sources: impl IntoIterator<Item = &'s SourceSpec>) -> Result<ConfigTables, ArrowError> {
-        ConfigTables::of(self, sources)
+        ConfigTables::made_of(self, sources)
     }
 
     /// The plans by id.
@@ -116,6 +151,19 @@ fn check_plans(file: &ConfigFile, customers: &Customers, rates: &Rates, problems
             None => format!("customer `{}` has no plan, so its usage would have no price", row.customer_id),
         };
         problems.add(&file.name, row.line, message);
+    }
+}
+
+fn check_adjusted(file: &ConfigFile, adjustments: &Adjustments, customers: &Customers, problems: &mut Problems) {
+    let known: std::collections::BTreeSet<&str> = customers.rows().iter().map(|row| &*row.customer_id).collect();
+    for row in adjustments.rows() {
+        if !known.contains(&*row.customer_id) {
+            let near = suggestion(&row.customer_id, known.iter().copied());
+            problems.add(&file.name, row.line, format!("unknown customer `{}`{near}", row.customer_id));
+        }
+        if let Some(Err(error)) = row.currency.as_deref().map(invoice::Currency::of) {
+            problems.add(&file.name, row.line, error.to_string());
+        }
     }
 }
 

@@ -1,5 +1,5 @@
-//! The configuration as tables, for joins: customers, keys as each source shows them, prices with one row per tier, and
-//! the dimension values prices ask for. Equal configurations give equal rows in equal order.
+//! The configuration as tables, for joins: customers, keys as each source shows them, prices with one row per tier, the
+//! dimension values prices ask for, and the terms of plans. Equal configurations give equal rows in equal order.
 
 use std::sync::Arc;
 
@@ -9,11 +9,11 @@ use arrow::array::{
 };
 use arrow::error::ArrowError;
 
-use crate::base::{HalfOpen, Micros};
+use crate::base::{HalfOpen, Micros, Nanos};
 use crate::decode::{Identifies, KeySpec, SourceSpec};
 use crate::schema::Table;
 
-use super::Billing;
+use super::{Billing, Model, Plan, PlanTerms, Price};
 
 /// The configuration tables of a build.
 #[derive(Clone, PartialEq, Debug)]
@@ -26,6 +26,8 @@ pub struct ConfigTables {
     pub prices: RecordBatch,
     /// [`Table::PriceMatches`].
     pub price_matches: RecordBatch,
+    /// [`Table::PlanTerms`].
+    pub plan_terms: RecordBatch,
 }
 
 impl ConfigTables {
@@ -37,10 +39,33 @@ impl ConfigTables {
             api_keys: none(Table::ApiKeys),
             prices: none(Table::Prices),
             price_matches: none(Table::PriceMatches),
+            plan_terms: none(Table::PlanTerms),
         }
     }
 
-    pub(super) fn of<'s>(
+    /// The rows of one of them; [`Table::Customers`] for any table that is not.
+    pub fn of(&self, table: Table) -> &RecordBatch {
+        match table {
+            Table::ApiKeys => &self.api_keys,
+            Table::Prices => &self.prices,
+            Table::PriceMatches => &self.price_matches,
+            Table::PlanTerms => &self.plan_terms,
+            _ => &self.customers,
+        }
+    }
+
+    /// The same, to be replaced.
+    pub fn of_mut(&mut self, table: Table) -> &mut RecordBatch {
+        match table {
+            Table::ApiKeys => &mut self.api_keys,
+            Table::Prices => &mut self.prices,
+            Table::PriceMatches => &mut self.price_matches,
+            Table::PlanTerms => &mut self.plan_terms,
+            _ => &mut self.customers,
+        }
+    }
+
+    pub(super) fn made_of<'s>(
         billing: &Billing,
         sources: impl IntoIterator<Item = &'s SourceSpec>,
     ) -> Result<Self, ArrowError> {
@@ -49,6 +74,7 @@ impl ConfigTables {
             api_keys: api_keys(billing, sources)?,
             prices: prices(billing)?,
             price_matches: price_matches(billing)?,
+            plan_terms: plan_terms(billing)?,
         })
     }
 }
@@ -132,38 +158,95 @@ fn api_keys<'s>(
     )
 }
 
-fn prices(billing: &Billing) -> Result<RecordBatch, ArrowError> {
+/// What one row of `prices` says of how usage becomes an amount.
+struct PriceRow<'b> {
+    plan: &'b Plan,
+    price: &'b Price,
+    position: i32,
+    tier: i32,
+    tier_from: i64,
+    tier_to: Option<i64>,
+    unit_price: Option<Nanos>,
+    package_size: Option<i64>,
+    flat_amount: Option<Nanos>,
+}
+
+fn price_rows(billing: &Billing) -> Vec<PriceRow<'_>> {
     let mut rows = Vec::new();
     for plan in billing.plans_by_id() {
         for (price, position) in plan.prices.iter().zip(1_i32..) {
-            for (tier, number) in price.tiers.iter().zip(1_i32..) {
-                rows.push((&*plan.id, position, price, number, tier));
+            let only = PriceRow {
+                plan,
+                price,
+                position,
+                tier: 1,
+                tier_from: 0,
+                tier_to: None,
+                unit_price: None,
+                package_size: None,
+                flat_amount: None,
+            };
+            match &price.model {
+                Model::PerUnit(tiers) | Model::Graduated(tiers) | Model::Volume(tiers) => {
+                    rows.extend(tiers.iter().zip(1_i32..).map(|(tier, number)| PriceRow {
+                        tier: number,
+                        tier_from: tier.from,
+                        tier_to: tier.up_to,
+                        unit_price: Some(tier.unit_price),
+                        ..only
+                    }));
+                }
+                Model::Package(package) => rows.push(PriceRow {
+                    tier_from: package.free,
+                    unit_price: Some(package.unit_price),
+                    package_size: Some(package.size),
+                    ..only
+                }),
+                Model::Flat(amount) => rows.push(PriceRow { flat_amount: Some(*amount), ..only }),
             }
         }
     }
+    rows
+}
+
+fn prices(billing: &Billing) -> Result<RecordBatch, ArrowError> {
+    let rows = price_rows(billing);
     let matched = |columns: usize| i32::try_from(columns).map_err(|e| ArrowError::InvalidArgumentError(e.to_string()));
-    let price_of = |nanos: i128| i64::try_from(nanos).map(i128::from);
-    let unit_prices = rows
-        .iter()
-        .map(|row| price_of(row.4.unit_price.0))
-        .collect::<Result<Vec<_>, _>>()
-        .map_err(|e| ArrowError::InvalidArgumentError(e.to_string()))?;
     batch(
         Table::Prices,
         vec![
-            text(rows.iter().map(|row| Some(row.0))),
-            text(rows.iter().map(|_| Some(&*billing.currency))),
-            text(rows.iter().map(|row| Some(&*row.2.id))),
-            int(rows.iter().map(|row| row.1)),
-            text(rows.iter().map(|row| Some(&*row.2.meter))),
-            text(rows.iter().map(|row| Some(row.2.model.name()))),
-            int(rows.iter().map(|row| matched(row.2.matches.len())).collect::<Result<Vec<_>, _>>()?),
-            from(rows.iter().map(|row| row.2.valid)),
-            to(rows.iter().map(|row| row.2.valid)),
-            int(rows.iter().map(|row| row.3)),
-            bigint(rows.iter().map(|row| Some(row.4.from))),
-            bigint(rows.iter().map(|row| row.4.up_to)),
-            unit_price(unit_prices)?,
+            text(rows.iter().map(|row| Some(&*row.plan.id))),
+            text(rows.iter().map(|row| Some(&*row.plan.currency))),
+            text(rows.iter().map(|row| Some(&*row.price.id))),
+            int(rows.iter().map(|row| row.position)),
+            text(rows.iter().map(|row| row.price.meter.as_deref())),
+            text(rows.iter().map(|row| Some(row.price.model.name()))),
+            int(rows.iter().map(|row| matched(row.price.matches.len())).collect::<Result<Vec<_>, _>>()?),
+            from(rows.iter().map(|row| row.price.valid)),
+            to(rows.iter().map(|row| row.price.valid)),
+            int(rows.iter().map(|row| row.tier)),
+            bigint(rows.iter().map(|row| Some(row.tier_from))),
+            bigint(rows.iter().map(|row| row.tier_to)),
+            decimal(18, rows.iter().map(|row| row.unit_price))?,
+            bigint(rows.iter().map(|row| row.package_size)),
+            decimal(38, rows.iter().map(|row| row.flat_amount))?,
+        ],
+    )
+}
+
+fn plan_terms(billing: &Billing) -> Result<RecordBatch, ArrowError> {
+    let mut rows: Vec<(&Plan, &PlanTerms)> =
+        billing.plans_by_id().into_iter().flat_map(|plan| plan.terms.iter().map(move |terms| (plan, terms))).collect();
+    rows.sort_by_key(|(plan, terms)| (&plan.id, terms.valid.from));
+    batch(
+        Table::PlanTerms,
+        vec![
+            text(rows.iter().map(|(plan, _)| Some(&*plan.id))),
+            text(rows.iter().map(|(plan, _)| Some(&*plan.currency))),
+            from(rows.iter().map(|(_, terms)| terms.valid)),
+            to(rows.iter().map(|(_, terms)| terms.valid)),
+            decimal(38, rows.iter().map(|(_, terms)| Some(terms.minimum)))?,
+            bigint(rows.iter().map(|(_, terms)| Some(i64::from(terms.discount_ppm)))),
         ],
     )
 }
@@ -221,10 +304,13 @@ fn bigint(values: impl Iterator<Item = Option<i64>>) -> ArrayRef {
     Arc::new(builder.finish())
 }
 
-fn unit_price(values: impl IntoIterator<Item = i128>) -> Result<ArrayRef, ArrowError> {
-    let mut builder = Decimal128Builder::new().with_precision_and_scale(18, 9)?;
-    values.into_iter().for_each(|value| builder.append_value(value));
-    Ok(Arc::new(builder.finish()))
+/// Nine places after the point; a value that needs more digits than `precision` is an error.
+fn decimal(precision: u8, values: impl Iterator<Item = Option<Nanos>>) -> Result<ArrayRef, ArrowError> {
+    let mut builder = Decimal128Builder::new().with_precision_and_scale(precision, 9)?;
+    values.for_each(|value| builder.append_option(value.map(|value| value.0)));
+    let array = builder.finish();
+    array.validate_decimal_precision(precision)?;
+    Ok(Arc::new(array))
 }
 
 fn from(ranges: impl Iterator<Item = HalfOpen<Micros>>) -> ArrayRef {

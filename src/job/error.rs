@@ -1,9 +1,13 @@
 //! What can go wrong in a job.
 
 use crate::base::UtcDay;
+use crate::billing::BillingMonth;
+use crate::billing::bill::BillError;
+use crate::billing::invoice::TotalTooLarge;
 use crate::decode::ObjectError;
 use crate::lake::LakeError;
 use crate::model::{MeterError, ModelError};
+use crate::schema::Table;
 use crate::source::{LocationError, SourceError};
 
 /// A job that could not do its work.
@@ -61,6 +65,54 @@ pub enum JobError {
         #[source]
         source: arrow::error::ArrowError,
     },
+    /// A part of a derived table is not up to date; told only where nothing shall be made.
+    #[error("{} is not up to date: {part}", .table.name())]
+    Stale {
+        /// The table.
+        table: Table,
+        /// The part.
+        part: String,
+    },
+    /// A bill could not be made.
+    #[error(transparent)]
+    Bill(#[from] BillError),
+    /// A total is out of range.
+    #[error(transparent)]
+    Total(#[from] TotalTooLarge),
+    /// The month cannot be closed yet.
+    #[error("{month} cannot be closed yet:\n{}", listed(.reasons))]
+    NotReady {
+        /// The month.
+        month: BillingMonth,
+        /// Everything that stands against it.
+        reasons: Vec<String>,
+    },
+    /// The month is not closed.
+    #[error("{0} is not closed")]
+    NotClosed(BillingMonth),
+    /// There is no such invoice line.
+    #[error("there is no line `{0}`")]
+    NoSuchLine(String),
+    /// A document of a closed month cannot be read.
+    #[error("{path} is not what a close writes: {problem}")]
+    Closing {
+        /// The document.
+        path: String,
+        /// What is wrong.
+        problem: String,
+    },
+    /// A setting that a closed month has fixed was changed.
+    #[error("{what} cannot change any more: {month} is closed under `{was}`, the configuration says `{now}`")]
+    Fixed {
+        /// The setting.
+        what: &'static str,
+        /// A month that is closed under it.
+        month: BillingMonth,
+        /// What it was.
+        was: String,
+        /// What it would be.
+        now: String,
+    },
     /// The source could not be read.
     #[error(transparent)]
     Source(#[from] SourceError),
@@ -79,4 +131,8 @@ impl From<MeterError> for JobError {
     fn from(error: MeterError) -> Self {
         Self::Model(error.into())
     }
+}
+
+fn listed(reasons: &[String]) -> String {
+    reasons.iter().map(|reason| format!("  - {reason}")).collect::<Vec<_>>().join("\n")
 }

@@ -8,6 +8,7 @@ pub mod build;
 pub mod convert;
 pub mod derive;
 mod error;
+pub mod invoice;
 mod progress;
 mod renew;
 pub mod verify;

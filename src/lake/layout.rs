@@ -11,6 +11,8 @@ pub(crate) const META: &str = "_meta";
 pub(crate) const RECEIPTS: &str = "receipts";
 /// Folder of the staged files, below it one per source.
 pub(crate) const STAGED: &str = "staged";
+/// Folder of the closed months, below it one per month.
+pub(crate) const INVOICES: &str = "invoices";
 
 /// The lake's own description.
 pub(crate) fn description() -> Path {

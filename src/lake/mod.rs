@@ -2,6 +2,7 @@
 //! table holds. Everything is done through an `object_store` that the caller opens; no clock, environment or randomness is
 //! read here. Data is written first and "done" after, so that a crash anywhere costs a repetition and nothing else.
 
+mod closes;
 mod commit;
 mod delta;
 mod error;
@@ -32,6 +33,7 @@ use object_store::prefix::PrefixStore;
 use object_store::{ObjectStore, ObjectStoreScheme};
 use url::Url;
 
+pub use closes::MonthFolder;
 pub use commit::{Committed, NewFile, Replacement};
 pub use delta::{LakeFile, LakeTable};
 pub use error::{LakeError, LakeErrorKind};

@@ -1,16 +1,14 @@
-//! What a statement gave, brought into the table's shape and checked: every number fits its column, and every charge is
-//! its quantity times its price to the last digit, computed a second time in whole numbers.
+//! What a statement gave, brought into the table's shape: every number fits its column.
 
 use std::fmt::Write as _;
 use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, AsArray, Decimal128Array, Int64Array, RecordBatch};
 use arrow::compute::{CastOptions, cast_with_options, concat_batches};
-use arrow::datatypes::{DataType, Decimal128Type, Int64Type};
+use arrow::datatypes::{DataType, Decimal128Type};
 use arrow::util::display::array_value_to_string;
 
 use super::ModelError;
-use crate::base::Nanos;
 use crate::schema::Table;
 
 /// The rows in the table's schema: columns by name, integers of a statement's wide sums narrowed only where they fit.
@@ -51,24 +49,8 @@ fn narrow(table: Table, batch: &RecordBatch, name: &str, column: &ArrayRef) -> R
     Ok(Arc::new(Int64Array::from(narrow)))
 }
 
-/// Computes every amount of a conformed `charges_daily` again and compares.
-pub fn check_amounts(charges: &RecordBatch) -> Result<(), ModelError> {
-    let shape = |column: &str| ModelError::Shape { table: Table::ChargesDaily.name(), column: column.to_owned() };
-    let column = |name: &str| charges.column_by_name(name).ok_or_else(|| shape(name));
-    let quantity = column("quantity")?.as_primitive_opt::<Int64Type>().ok_or_else(|| shape("quantity"))?;
-    let price = column("unit_price")?.as_primitive_opt::<Decimal128Type>().ok_or_else(|| shape("unit_price"))?;
-    let amount = column("amount")?.as_primitive_opt::<Decimal128Type>().ok_or_else(|| shape("amount"))?;
-    for row in 0..charges.num_rows() {
-        let known = quantity.is_valid(row) && price.is_valid(row) && amount.is_valid(row);
-        let exact = Nanos(price.value(row)).checked_mul(quantity.value(row));
-        if !known || quantity.value(row) <= 0 || exact != Some(Nanos(amount.value(row))) {
-            return Err(ModelError::Inexact { row: show(charges, row) });
-        }
-    }
-    Ok(())
-}
-
-fn show(batch: &RecordBatch, row: usize) -> String {
+/// A row as text, for messages.
+pub(super) fn show(batch: &RecordBatch, row: usize) -> String {
     let mut out = String::new();
     for (field, column) in batch.schema().fields().iter().zip(batch.columns()) {
         let value = array_value_to_string(column, row).unwrap_or_else(|_| "?".to_owned());

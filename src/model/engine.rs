@@ -16,7 +16,7 @@ use datafusion::prelude::{SQLOptions, SessionConfig, SessionContext};
 use futures::TryStreamExt;
 use futures::future::try_join_all;
 
-use super::{ModelError, check_amounts, conform};
+use super::{ModelError, MonthBounds, PricedUnder, charges_sql, check_amounts, check_products, conform};
 use crate::lake::{Lake, LakeTable};
 use crate::schema::Table;
 
@@ -125,9 +125,26 @@ impl Engine {
         let frame = self.session.sql(sql).await.map_err(failed)?;
         let rows = conform(table, &frame.collect().await.map_err(failed)?)?;
         if table == Table::ChargesDaily {
-            check_amounts(&rows)?;
+            check_products(&rows)?;
         }
         Ok(rows)
+    }
+
+    /// Prices some days of a month under the session's configuration, every amount checked.
+    pub async fn charges(&self, part: &str, month: &MonthBounds) -> Result<RecordBatch, ModelError> {
+        let rows = self.make(Table::ChargesDaily, part, &charges_sql(month)).await?;
+        let under = PricedUnder {
+            customers: self.all(Table::Customers).await?,
+            prices: self.all(Table::Prices).await?,
+            plan_terms: self.all(Table::PlanTerms).await?,
+        };
+        check_amounts(&rows, month, &under)?;
+        Ok(rows)
+    }
+
+    async fn all(&self, table: Table) -> Result<RecordBatch, ModelError> {
+        let rows = self.query(&format!("SELECT * FROM {}", table.name())).await?.collect().await?;
+        conform(table, &rows)
     }
 }
 

@@ -3,12 +3,14 @@
 
 use std::fmt;
 
+use serde::{Deserialize, Serialize};
+
 use super::rule::{Kind, Rule};
 use crate::base::{Digest, Digester};
 use crate::schema::{Column, ColumnType, Table};
 
 /// A rule that turns the events of some sources into usage.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Meter {
     /// Its name.
     pub name: String,
@@ -25,7 +27,8 @@ pub struct Meter {
 }
 
 /// What an event counts for.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum MeterValue {
     /// One.
     Count,

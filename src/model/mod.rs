@@ -2,6 +2,7 @@
 //! lake's tables. In go the lake and rows of configuration; out come batches in the shape of `schema`, checked to be
 //! exact. Nothing here writes to the lake or decides what is stale; `job` does. DataFusion is known here and nowhere else.
 
+mod amounts;
 mod checked;
 mod engine;
 mod error;
@@ -11,7 +12,8 @@ mod rule;
 mod sql;
 mod statements;
 
-pub use checked::{check_amounts, conform};
+pub use amounts::{PricedUnder, check_amounts, check_products};
+pub use checked::conform;
 pub use engine::{Engine, EngineOptions, QueryResult};
 pub use error::ModelError;
 pub use meter::{Meter, MeterError, MeterPart, MeterProblem, MeterValue};

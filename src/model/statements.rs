@@ -3,6 +3,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use chrono::Datelike;
+
 use super::meter::{Meter, MeterError};
 use super::params::{boolean, date, instant, render, text};
 use super::rule::NUMBER_MAX;
@@ -50,11 +52,23 @@ pub struct UsageDay {
     pub cuts: Vec<Cut>,
 }
 
-/// A billing month, or the start of one: its days with their first instants, in order.
+/// A billing month, or part of one: its days with their first instants, in order.
 #[derive(Clone, Debug)]
 pub struct MonthBounds {
     /// Each day and its first instant.
     pub days: Vec<(UtcDay, Micros)>,
+}
+
+impl MonthBounds {
+    /// Days of the whole month, whichever of them are given.
+    pub fn length(&self) -> u8 {
+        self.days.first().map_or(31, |(day, _)| day.date().num_days_in_month())
+    }
+
+    /// Which day of its month a day is, from 1.
+    pub(super) fn number(day: UtcDay) -> u32 {
+        day.date().day()
+    }
 }
 
 /// The statement that counts some hours `[from, to)` of one source by one meter.
@@ -200,15 +214,21 @@ fn list(values: &BTreeSet<&str>) -> String {
     values.iter().map(|value| text(value)).collect::<Vec<_>>().join(", ")
 }
 
-/// The statement that prices a billing month up to its last given day. There must be a day.
+/// The statement that prices a billing month up to its last given day; of no days it gives no rows.
 pub fn charges_sql(month: &MonthBounds) -> String {
-    let days: Vec<String> =
-        month.days.iter().map(|(day, start)| format!("\n        ({}, {})", date(*day), instant(*start))).collect();
+    let mut days: Vec<String> = month
+        .days
+        .iter()
+        .map(|(day, start)| format!("\n        ({}, {}, {})", date(*day), instant(*start), MonthBounds::number(*day)))
+        .collect();
+    if days.is_empty() {
+        days.push("\n        (CAST(NULL AS DATE), CAST(NULL AS TIMESTAMP), 0)".to_owned());
+    }
     let first = month.days.first().map_or(UtcDay(0), |(day, _)| *day);
     let last = month.days.last().map_or(UtcDay(0), |(day, _)| *day);
-    let values = [("days", days.join(",").as_str()), ("day_from", &date(first)), ("day_last", &date(last))]
-        .map(|(n, v)| (n, v.to_owned()));
-    let values: Vec<(&str, &str)> = values.iter().map(|(name, value)| (*name, value.as_str())).collect();
+    let (days, first, last) = (days.join(","), date(first), date(last));
+    let month_days = month.length().to_string();
+    let values = [("days", &*days), ("day_from", &*first), ("day_last", &*last), ("month_days", &*month_days)];
     render(file(Table::ChargesDaily), &values)
 }
 

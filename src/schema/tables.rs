@@ -1,10 +1,13 @@
 //! Every table of the lake with its columns. Adding a column at the end of a table is safe for readers; renaming or retyping is not.
 
+use serde::{Deserialize, Serialize};
+
 use super::Column;
 use super::ColumnType::{Amount, BigInt, Boolean, Date, Int, Price, SmallInt, Text, Timestamp};
 
 /// A table of the lake.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Table {
     /// Events of API Gateway access logs: what the backend processed.
     OriginRequests,
@@ -34,7 +37,7 @@ pub enum Table {
     Prices,
     /// Which dimension values a price asks for, as configured.
     PriceMatches,
-    /// Currency, monthly minimum and discount of every plan, as configured.
+    /// Monthly minimum and discount of the plans that have one, as configured.
     PlanTerms,
     /// Closed months: one row per invoice.
     Invoices,

@@ -5,11 +5,11 @@ use std::fs;
 use crate::base::document::{Item, Section};
 use crate::base::problem::Problems;
 use crate::base::time::ParseTimeError;
-use crate::billing::{Billing, BillingDay, BillingFiles, BillingZone, ConfigFile, is_hashed};
+use crate::billing::{Billing, BillingDay, BillingFiles, BillingZone, ConfigFile, is_hashed, known_currency};
 use crate::decode::{Identifies, KeySpec};
 use crate::model::Meter;
 
-use super::{Around, SourceSettings};
+use super::{Around, SourceSettings, invoice};
 
 /// ISO 4217 for "no currency": nothing has a price.
 const NO_CURRENCY: &str = "XXX";
@@ -24,21 +24,21 @@ pub(super) fn read(
     others: &mut Problems,
 ) -> Option<Option<Billing>> {
     let Some(item) = root.get("billing") else { return Some(None) };
-    let section = item.section(&["currency", "timezone", "start", "customers", "keys", "rates"])?;
+    let section = item.section(&["currency", "timezone", "start", "customers", "keys", "rates", "adjustments"])?;
     let zone = section.get("timezone").map_or(Some(BillingZone::UTC), |item| zone(&item));
     let start = match section.get("start") {
         Some(item) => day(&item).map(Some),
         None => Some(None),
     };
     let currency = match section.get("currency") {
-        Some(item) => currency(&item),
+        Some(item) => known_currency(&item),
         None if section.get("rates").is_some() => {
             section.problem("`currency` is missing in [billing]: rates need one, such as \"USD\"");
             None
         }
         None => Some(NO_CURRENCY),
     };
-    for dependent in ["keys", "rates"] {
+    for dependent in ["keys", "rates", "adjustments"] {
         if let (Some(item), None) = (section.get(dependent), section.get("customers")) {
             item.problem(format!("`{dependent}` needs `customers`, the file that says who they are"));
         }
@@ -48,20 +48,24 @@ pub(super) fn read(
         None => Some(None),
     };
     let (customers, keys, rates) = (file("customers"), file("keys"), file("rates"));
+    let adjustments = file("adjustments");
+    let terms = invoice::read(root);
     // Without the meters every price would seem to name an unknown one.
     let rates_read = rates.is_some() && meters.is_some();
     let files = BillingFiles {
         customers: customers.clone().flatten(),
         keys: keys.clone().flatten(),
         rates: rates.filter(|_| meters.is_some()).flatten(),
+        adjustments: adjustments.clone().flatten(),
     };
     let billing =
         Billing::parse(currency.unwrap_or(NO_CURRENCY), zone?, start.flatten(), &files, meters.unwrap_or(&[]));
     match billing {
-        Ok(billing) if customers.is_some() && keys.is_some() && rates_read && start.is_some() && currency.is_some() => {
-            Some(Some(billing))
+        Ok(billing) => {
+            let files_read = customers.is_some() && keys.is_some() && rates_read && adjustments.is_some();
+            let is_whole = files_read && start.is_some() && currency.is_some();
+            terms.filter(|_| is_whole).map(|invoice| Some(Billing { invoice, ..billing }))
         }
-        Ok(_) => None,
         Err(problems) => {
             others.extend(problems);
             None
@@ -108,15 +112,6 @@ fn zone(item: &Item<'_>) -> Option<BillingZone> {
 
 fn day(item: &Item<'_>) -> Option<BillingDay> {
     item.moment()?.parse().map_err(|error: ParseTimeError| item.problem(error.to_string())).ok()
-}
-
-fn currency<'d>(item: &Item<'d>) -> Option<&'d str> {
-    let text = item.text()?;
-    if text.len() != 3 || !text.bytes().all(|b| b.is_ascii_uppercase()) {
-        item.problem("a currency is the three capital letters of ISO 4217, such as \"USD\"");
-        return None;
-    }
-    Some(text)
 }
 
 fn config_file(item: &Item<'_>, around: &Around<'_>) -> Option<ConfigFile> {

@@ -7,7 +7,7 @@ use std::fmt::Write as _;
 use serde_json::{Value, json};
 
 use crate::base::{HalfOpen, Micros};
-use crate::billing::Billing;
+use crate::billing::{Billing, Model, Plan};
 use crate::decode::{ClientIp, Format, Identifies, KeySpec, Limits};
 use crate::model::{Meter, MeterValue};
 
@@ -97,26 +97,51 @@ fn billing(billing: &Billing) -> Vec<String> {
     facts.extend(billing.customers.rows().iter().map(|row| {
         fact(
             "customer",
-            &[json!(row.customer_id), json!(row.name), json!(row.plan), range(row.valid), extra(&row.extra)],
+            &[
+                json!(row.customer_id),
+                json!(row.name),
+                json!(row.plan),
+                json!([row.address, row.tax_id, row.email, row.tax_ppm]),
+                range(row.valid),
+                extra(&row.extra),
+            ],
         )
     }));
+    facts.push(fact("invoice", &[json!(billing.invoice)]));
+    facts.extend(billing.adjustments.rows().iter().map(|row| fact("adjustment", &[json!(row)])));
     facts.extend(billing.keys.rows().iter().map(|row| {
         let (id, fingerprint) = (&row.api_key_id, &row.key_fingerprint);
         let who = [json!(row.customer_id), json!(id), json!(fingerprint), json!(row.label)];
         fact("key", &[&who[..], &[range(row.valid), extra(&row.extra)]].concat())
     }));
-    for plan in billing.rates.iter().flat_map(|rates| rates.plans()) {
-        facts.push(fact("plan", &[json!(plan.id)]));
-        facts.extend(plan.prices.iter().enumerate().map(|(position, price)| {
-            let tiers: Vec<Value> =
-                price.tiers.iter().map(|tier| json!([tier.up_to, tier.unit_price.to_string()])).collect();
-            let mut matches: Vec<Value> = price.matches.iter().map(|m| json!([m.column, m.values])).collect();
-            matches.sort_by_key(Value::to_string);
-            let terms = [json!(price.id), json!(price.meter), json!(price.model.name()), json!(tiers), json!(matches)];
-            fact("price", &[&[json!(plan.id), json!(position)][..], &terms, &[range(price.valid)]].concat())
-        }));
-    }
+    facts.extend(billing.rates.iter().flat_map(|rates| rates.plans()).flat_map(plan));
     facts
+}
+
+fn plan(plan: &Plan) -> Vec<String> {
+    let mut facts = vec![fact("plan", &[json!(plan.id), json!(plan.name), json!(plan.currency)])];
+    facts.extend(plan.terms.iter().map(|terms| {
+        let off = [json!(terms.minimum.to_string()), json!(terms.discount_ppm)];
+        fact("terms", &[&[json!(plan.id)][..], &off, &[range(terms.valid)]].concat())
+    }));
+    facts.extend(plan.prices.iter().enumerate().map(|(position, price)| {
+        let mut matches: Vec<Value> = price.matches.iter().map(|m| json!([m.column, m.values])).collect();
+        matches.sort_by_key(Value::to_string);
+        let how = [json!(price.model.name()), model(&price.model), json!(matches)];
+        let what = [json!(plan.id), json!(position), json!(price.id), json!(price.meter)];
+        fact("price", &[&what[..], &how, &[range(price.valid)]].concat())
+    }));
+    facts
+}
+
+fn model(model: &Model) -> Value {
+    match model {
+        Model::PerUnit(tiers) | Model::Graduated(tiers) | Model::Volume(tiers) => {
+            tiers.iter().map(|tier| json!([tier.up_to, tier.unit_price.to_string()])).collect()
+        }
+        Model::Package(package) => json!([package.size, package.free, package.unit_price.to_string()]),
+        Model::Flat(amount) => json!([amount.to_string()]),
+    }
 }
 
 fn range(range: HalfOpen<Micros>) -> Value {

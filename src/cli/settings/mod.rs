@@ -4,6 +4,7 @@
 
 mod billing;
 mod canonical;
+mod invoice;
 mod place;
 mod secrets;
 mod sections;
@@ -107,7 +108,8 @@ pub(crate) struct Around<'a> {
     env: &'a dyn Fn(&str) -> Option<String>,
 }
 
-const ROOT_KEYS: &[&str] = &["lake", "billing", "privacy", "source", "meter", "limits", "build", "retention"];
+const ROOT_KEYS: &[&str] =
+    &["lake", "billing", "seller", "invoice", "privacy", "source", "meter", "limits", "build", "retention"];
 
 impl Settings {
     /// Reads a configuration and the files it names. `env` looks up an environment variable.

@@ -3,41 +3,32 @@
 
 use std::collections::BTreeMap;
 
-use arrow::array::{AsArray, RecordBatch, UInt32Array};
+use arrow::array::{Array, AsArray, RecordBatch, UInt32Array};
 use arrow::compute::take_record_batch;
 use arrow::datatypes::Date32Type;
 use arrow::util::display::array_value_to_string;
 
-use crate::base::{Digest, UtcDay};
+use crate::base::{Digest, HalfOpen, UtcDay};
 use crate::billing::{BillingDay, BillingMonth};
 use crate::lake::{FileSlot, Replacement};
 use crate::model::{MonthBounds, charges_sql};
 use crate::schema::Table;
 
 use super::super::JobError;
+use super::config::Terms;
 use super::{Derivation, Work, arrow_fault, digest_of, text_digest};
 
 const TABLE: Table = Table::ChargesDaily;
 
-/// The usage of a month: its files, and what they were made under.
+/// What a month is priced from: the files of its usage, and what they were made under.
 #[derive(Default)]
 struct Month {
     inputs: Vec<String>,
     config: Vec<String>,
-    last: Option<BillingDay>,
 }
 
 pub(super) async fn build(work: &mut Work<'_>) -> Result<(), JobError> {
-    let mut months: BTreeMap<BillingMonth, Month> = BTreeMap::new();
-    for file in work.tables[&Table::UsageDaily].files() {
-        let Some(day) = file.day.map(|day| BillingDay(day.0)) else { continue };
-        let month = months.entry(day.month()).or_default();
-        month.inputs.push(file.path.clone());
-        // What mattered to the usage of a day is what matters to its price.
-        let usage = work.built.now(Table::UsageDaily, &day.to_string());
-        month.config.extend(usage.map(|part| format!("{day} {}", part.config)));
-        month.last = month.last.max(Some(day));
-    }
+    let months = months(work)?;
     let mut replace: Vec<(String, Replacement)> = Vec::new();
     for file in work.tables[&TABLE].files() {
         if let Some(day) = file.day
@@ -46,39 +37,74 @@ pub(super) async fn build(work: &mut Work<'_>) -> Result<(), JobError> {
             replace.push((day.to_string(), Replacement { slot: file.slot.clone(), new: None }));
         }
     }
-    for (month, Month { mut inputs, config, last }) in months {
+    for (month, (bounds, Month { mut inputs, config })) in months {
         inputs.push(text_digest(TABLE));
+        inputs.extend(bounds.days.iter().map(|(day, start)| format!("{day} {start}")));
         let (inputs, config) = (digest_of(inputs), digest_of(config).to_string());
-        let Some(last) = last else { continue };
         if !work.keep(TABLE, &month.to_string(), slots_of(month), inputs, &config) {
-            replace.extend(price(work, month, last, inputs, &config).await?);
+            replace.extend(price(work, month, &bounds, inputs, &config).await?);
         }
     }
     work.commit(TABLE, replace).await
+}
+
+/// Every month from the first to the last with usage, once there are rates: a flat price asks for no usage. Days before
+/// billing starts are left out, and so are those of the last month after its last usage.
+fn months(work: &Work<'_>) -> Result<BTreeMap<BillingMonth, (MonthBounds, Month)>, JobError> {
+    let mut months: BTreeMap<BillingMonth, (MonthBounds, Month)> = BTreeMap::new();
+    let usage: Vec<(BillingDay, &str)> = work.tables[&Table::UsageDaily]
+        .files()
+        .into_iter()
+        .filter_map(|file| file.day.map(|day| (BillingDay(day.0), file.path.as_str())))
+        .collect();
+    let days = || usage.iter().map(|(day, _)| *day);
+    let (Some(first), Some(last), true) = (days().min(), days().max(), work.with.has_rates) else { return Ok(months) };
+    let terms = Terms::read(&work.with.config)?;
+    let mut month = first.month();
+    while month <= last.month() {
+        let bounds = bounds(work.with, month.last_day().min(last));
+        if let (Some((_, from)), Some((day, _))) = (bounds.days.first(), bounds.days.last()) {
+            let to = work.with.zone.bounds(BillingDay(day.0)).to;
+            let config = vec![terms.digest_of_standing(HalfOpen { from: *from, to }).to_string()];
+            months.insert(month, (bounds, Month { config, ..Month::default() }));
+        }
+        month = month.next();
+    }
+    for (day, path) in usage {
+        let Some((_, month)) = months.get_mut(&day.month()) else { continue };
+        month.inputs.push(path.to_owned());
+        // What mattered to the usage of a day is what matters to its price.
+        let made = work.built.now(Table::UsageDaily, &day.to_string());
+        month.config.extend(made.map(|part| format!("{day} {}", part.config)));
+    }
+    Ok(months)
 }
 
 fn slots_of(month: BillingMonth) -> Vec<FileSlot> {
     month.days().map(|day| FileSlot::day(UtcDay(day.0))).collect()
 }
 
+/// The days of a day's month up to it that are charged.
+fn bounds(with: &Derivation, last: BillingDay) -> MonthBounds {
+    let days = last.month().days().take_while(|day| *day <= last);
+    let days = days.filter(|day| with.start.is_none_or(|start| start <= *day));
+    MonthBounds { days: days.map(|day| (UtcDay(day.0), with.zone.start(day))).collect() }
+}
+
 /// The text that prices the month of a day up to that day.
 pub(super) fn statement(with: &Derivation, last: BillingDay) -> String {
-    let days = last.month().days().take_while(|day| *day <= last);
-    charges_sql(&MonthBounds { days: days.map(|day| (UtcDay(day.0), with.zone.start(day))).collect() })
+    charges_sql(&bounds(with, last))
 }
 
 async fn price(
     work: &mut Work<'_>,
     month: BillingMonth,
-    last: BillingDay,
+    bounds: &MonthBounds,
     inputs: Digest,
     config: &str,
 ) -> Result<Vec<(String, Replacement)>, JobError> {
-    let sql = statement(work.with, last);
-    let rows = work.engine().await?.make(TABLE, &month.to_string(), &sql).await?;
-    if work.with.has_rates {
-        balanced(work, &rows, month, last).await?;
-    }
+    let rows = work.engine().await?.charges(&month.to_string(), bounds).await?;
+    balanced(work, &rows, month, bounds).await?;
     work.built.made(TABLE, &month.to_string(), slots_of(month), inputs, config, rows.num_rows());
     let mut by_day = split(&rows)?;
     let mut replace = Vec::new();
@@ -96,12 +122,17 @@ async fn price(
 }
 
 /// Everything mapped is charged: what a price takes adds up to the usage, per day, customer and meter.
-async fn balanced(work: &Work<'_>, rows: &RecordBatch, month: BillingMonth, last: BillingDay) -> Result<(), JobError> {
+async fn balanced(
+    work: &Work<'_>,
+    rows: &RecordBatch,
+    month: BillingMonth,
+    bounds: &MonthBounds,
+) -> Result<(), JobError> {
+    let (Some((first, _)), Some((last, _))) = (bounds.days.first(), bounds.days.last()) else { return Ok(()) };
     let sql = format!(
         "SELECT day, customer_id, meter, CAST(sum(CAST(quantity AS DECIMAL(38, 0))) AS VARCHAR) AS quantity \
-         FROM usage_daily WHERE attribution = 'mapped' AND quantity <> 0 AND day >= DATE '{}' AND day <= DATE '{last}' \
-         GROUP BY day, customer_id, meter",
-        month.first_day()
+         FROM usage_daily WHERE attribution = 'mapped' AND quantity <> 0 AND day >= DATE '{first}' AND day <= DATE '{last}' \
+         GROUP BY day, customer_id, meter"
     );
     let mut used = Quantities::new();
     let mut found = work.engine().await?.query(&sql).await?;
@@ -113,7 +144,7 @@ async fn balanced(work: &Work<'_>, rows: &RecordBatch, month: BillingMonth, last
     match used.iter().find(|(unit, quantity)| charged.get(*unit) != Some(*quantity)) {
         None if used.len() == charged.len() => Ok(()),
         differs => Err(JobError::Conservation {
-            day: UtcDay(last.0),
+            day: *last,
             what: format!(
                 "usage and charges of {month} differ: used {differs:?}, charged {:?}",
                 differs.and_then(|(unit, _)| charged.get(unit))
@@ -131,7 +162,8 @@ fn add(batch: &RecordBatch, to: &mut Quantities) -> Result<(), JobError> {
         batch.column_by_name(name).ok_or_else(|| arrow_fault(TABLE)(missing()))
     };
     let columns = [column("day")?, column("customer_id")?, column("meter")?, column("quantity")?];
-    for row in 0..batch.num_rows() {
+    // What has no meter prices no usage.
+    for row in (0..batch.num_rows()).filter(|row| columns[2].is_valid(*row)) {
         let mut text = Vec::with_capacity(columns.len());
         for column in columns {
             text.push(array_value_to_string(column, row).map_err(arrow_fault(TABLE))?);

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use arrow::array::{AsArray, RecordBatch, StringViewArray};
-use arrow::datatypes::TimestampMicrosecondType;
+use arrow::datatypes::{Decimal128Type, TimestampMicrosecondType};
 use arrow::util::display::array_value_to_string;
 
 use crate::base::{Digest, HalfOpen, Micros};
@@ -14,7 +14,7 @@ use crate::schema::Table;
 use super::super::JobError;
 use super::{Work, arrow_fault, digest_of};
 
-/// Writes the four tables where they differ from what the lake holds.
+/// Writes the tables where they differ from what the lake holds.
 pub(super) async fn build(work: &mut Work<'_>) -> Result<(), JobError> {
     let config = &work.with.config;
     let tables = [
@@ -22,6 +22,7 @@ pub(super) async fn build(work: &mut Work<'_>) -> Result<(), JobError> {
         (Table::ApiKeys, &config.api_keys),
         (Table::Prices, &config.prices),
         (Table::PriceMatches, &config.price_matches),
+        (Table::PlanTerms, &config.plan_terms),
     ];
     for (table, rows) in tables {
         let inputs = digest_of(lines(table, rows)?);
@@ -52,10 +53,14 @@ pub(super) struct Terms {
     keys: Vec<Term>,
     /// By customer, leading to the plan.
     customers: Vec<Term>,
-    /// By plan.
+    /// By plan, those that take usage.
     prices: Vec<Term>,
     /// What they ask for, by plan; in force with the price whose interval it names.
     matches: Vec<Term>,
+    /// By plan, what is charged for being on it: flat prices, and terms with a minimum.
+    standing: Vec<Term>,
+    /// By plan, the other terms.
+    discounts: Vec<Term>,
 }
 
 /// A key of a source.
@@ -63,11 +68,19 @@ pub(super) type KeyName = (String, String);
 
 impl Terms {
     pub(super) fn read(config: &ConfigTables) -> Result<Self, JobError> {
+        let meter = Column::of(&config.prices, Table::Prices, "meter")?;
+        let minimum = config.plan_terms.column_by_name("minimum").and_then(|c| c.as_primitive_opt::<Decimal128Type>());
+        let prices = terms(Table::Prices, &config.prices, &["plan"], "price_id")?;
+        let plan_terms = terms(Table::PlanTerms, &config.plan_terms, &["plan"], "plan")?;
+        let (prices, flat) = split(prices, |row| !meter.text(row).is_empty());
+        let (minimums, discounts) = split(plan_terms, |row| minimum.is_some_and(|minimum| minimum.value(row) > 0));
         Ok(Self {
             keys: terms(Table::ApiKeys, &config.api_keys, &["source", "key_ref"], "customer_id")?,
             customers: terms(Table::Customers, &config.customers, &["customer_id"], "plan")?,
-            prices: terms(Table::Prices, &config.prices, &["plan"], "price_id")?,
+            prices,
             matches: terms(Table::PriceMatches, &config.price_matches, &["plan"], "price_id")?,
+            standing: flat.into_iter().chain(minimums).collect(),
+            discounts,
         })
     }
 
@@ -81,6 +94,17 @@ impl Terms {
         let prices: BTreeSet<_> = in_force(&self.prices, &plans, bounds).map(Term::price).collect();
         lines.extend(self.matches.iter().filter(|term| prices.contains(&term.price())).map(|term| term.line.clone()));
         digest_of(lines)
+    }
+
+    /// The digest of the rows that matter to the charges of `bounds` whatever usage there is: the terms of plans, flat
+    /// prices, and who is on a plan that asks for something without usage.
+    pub(super) fn digest_of_standing(&self, bounds: HalfOpen<Micros>) -> Digest {
+        let in_bounds = |term: &&Term| term.valid.overlaps(&bounds);
+        let standing: Vec<&Term> = self.standing.iter().filter(in_bounds).collect();
+        let plans: BTreeSet<&str> = standing.iter().map(|term| &*term.name).collect();
+        let customers = self.customers.iter().filter(in_bounds).filter(|term| plans.contains(&*term.leads_to));
+        let rows = standing.iter().copied().chain(self.discounts.iter().filter(in_bounds)).chain(customers);
+        digest_of(rows.map(|term| term.line.clone()).collect())
     }
 
     /// The instants within `bounds` at which an interval of one of these keys begins or ends.
@@ -106,6 +130,13 @@ impl Terms {
         };
         keys.iter().flat_map(of).collect()
     }
+}
+
+/// The rows of which it holds, and the others.
+fn split(terms: Vec<Term>, holds: impl Fn(usize) -> bool) -> (Vec<Term>, Vec<Term>) {
+    let (yes, no): (Vec<_>, Vec<_>) = terms.into_iter().enumerate().partition(|(row, _)| holds(*row));
+    let terms = |rows: Vec<(usize, Term)>| rows.into_iter().map(|(_, term)| term).collect();
+    (terms(yes), terms(no))
 }
 
 fn key_name(source: &str, key_ref: &str) -> String {

@@ -12,7 +12,7 @@ mod coverage;
 mod slots;
 mod usage;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use arrow::array::RecordBatch;
 use futures::future::try_join_all;
@@ -20,13 +20,13 @@ use serde_json::{Value, json};
 use tokio::sync::OnceCell;
 
 use crate::base::{Digest, Digester, UtcDay};
-use crate::billing::{BillingDay, BillingZone, ConfigTables};
+use crate::billing::{BillingDay, BillingMonth, BillingZone, ConfigTables};
 use crate::lake::{FileSlot, Lake, LakeTable, Replacement};
 use crate::model::{Engine, EngineOptions, Meter, coverage_sql, slots_sql, sql_text, usage_sql};
 use crate::schema::Table;
 
 use super::attempts::until_unopposed;
-use super::{JobError, Progress};
+use super::{JobError, Progress, Silent};
 
 use built::Built;
 
@@ -103,6 +103,30 @@ pub async fn statement(lake: &Lake, with: &Derivation, table: Table, day: UtcDay
     }))
 }
 
+/// The statement that prices a month to its last day.
+pub fn charges_statement(with: &Derivation, month: BillingMonth) -> String {
+    charges::statement(with, month.last_day())
+}
+
+/// The months that have usage.
+pub async fn months_with_usage(lake: &Lake) -> Result<BTreeSet<BillingMonth>, JobError> {
+    let table = lake.existing_table(Table::UsageDaily).await?;
+    let files = table.iter().flat_map(LakeTable::files);
+    Ok(files.filter_map(|file| file.day).map(|day| BillingDay(day.0).month()).collect())
+}
+
+/// A table that does not follow from the present events and configuration, with the part of it; none: all do.
+pub async fn first_stale(lake: &Lake, with: &Derivation) -> Result<Option<(Table, String)>, JobError> {
+    let mut report = DeriveReport::default();
+    let mut work = Work::open(lake, with, &mut report).await?;
+    work.only_look = true;
+    match steps(&mut work, &Silent).await {
+        Ok(()) => Ok(None),
+        Err(JobError::Stale { table, part }) => Ok(Some((table, part))),
+        Err(error) => Err(error),
+    }
+}
+
 async fn attempt(
     lake: &Lake,
     with: &Derivation,
@@ -110,19 +134,24 @@ async fn attempt(
     progress: &dyn Progress,
 ) -> Result<(), JobError> {
     let mut work = Work::open(lake, with, report).await?;
+    steps(&mut work, progress).await?;
+    work.built.write(lake, &work.tables).await
+}
+
+/// Every table in the order of the flow.
+async fn steps(work: &mut Work<'_>, progress: &dyn Progress) -> Result<(), JobError> {
     const STEPS: u64 = 5;
     progress.begin("count", STEPS);
-    coverage::build(&mut work).await?;
+    coverage::build(work).await?;
     progress.step();
-    slots::build(&mut work).await?;
+    slots::build(work).await?;
     progress.step();
-    config::build(&mut work).await?;
+    config::build(work).await?;
     progress.step();
-    usage::build(&mut work).await?;
+    usage::build(work).await?;
     progress.step();
-    charges::build(&mut work).await?;
+    charges::build(work).await?;
     progress.step();
-    work.built.write(lake, &work.tables).await?;
     progress.end();
     Ok(())
 }
@@ -135,6 +164,8 @@ struct Work<'a> {
     tables: BTreeMap<Table, LakeTable>,
     engine: OnceCell<Engine>,
     built: Built,
+    /// Nothing is made: the first part that is stale ends the attempt with [`JobError::Stale`].
+    only_look: bool,
     /// What this attempt and those before it committed.
     report: &'a mut DeriveReport,
 }
@@ -144,7 +175,7 @@ const OPENED: &[&[Table]] = &[
     &[Table::Built],
     &[Table::ChargesDaily, Table::CoverageHourly],
     &[Table::UsageDaily],
-    &[Table::PriceMatches, Table::Prices, Table::ApiKeys, Table::Customers, Table::UsageSlots],
+    &[Table::PlanTerms, Table::PriceMatches, Table::Prices, Table::ApiKeys, Table::Customers, Table::UsageSlots],
     &[Table::ObjectHours, Table::OriginRequests, Table::EdgeRequests],
 ];
 
@@ -156,12 +187,20 @@ impl<'a> Work<'a> {
             tables.extend(level.iter().copied().zip(opened));
         }
         let built = Built::read(lake, &tables[&Table::Built]).await?;
-        Ok(Self { lake, with, tables, engine: OnceCell::new(), built, report })
+        Ok(Self { lake, with, tables, engine: OnceCell::new(), built, only_look: false, report })
     }
 
     /// Whether a part was made from these inputs and is as it was left; then it stays.
     fn keep(&mut self, table: Table, part: &str, slots: Vec<FileSlot>, inputs: Digest, config: &str) -> bool {
         self.built.keep(&self.tables[&table], part, slots, inputs, config)
+    }
+
+    /// Ends an attempt that only looks: this part is stale.
+    fn stale(&self, table: Table, part: &str) -> Result<(), JobError> {
+        match self.only_look {
+            true => Err(JobError::Stale { table, part: part.to_owned() }),
+            false => Ok(()),
+        }
     }
 
     /// The session, opened when the first statement needs it; it sees every table as this attempt does.
@@ -177,6 +216,7 @@ impl<'a> Work<'a> {
                 engine.put(Table::ApiKeys, vec![config.api_keys.clone()])?;
                 engine.put(Table::Prices, vec![config.prices.clone()])?;
                 engine.put(Table::PriceMatches, vec![config.price_matches.clone()])?;
+                engine.put(Table::PlanTerms, vec![config.plan_terms.clone()])?;
                 Ok(engine)
             })
             .await
@@ -196,6 +236,9 @@ impl<'a> Work<'a> {
 
     /// Commits slots of a table, notes which changed under the names of their parts, and shows the session the result.
     async fn commit(&mut self, table: Table, replace: Vec<(String, Replacement)>) -> Result<(), JobError> {
+        if let Some((part, _)) = replace.first() {
+            self.stale(table, part)?;
+        }
         let before = self.tables[&table].clone();
         let (parts, replace): (Vec<String>, Vec<Replacement>) = replace.into_iter().unzip();
         let slots: Vec<FileSlot> = replace.iter().map(|replacement| replacement.slot.clone()).collect();
@@ -235,4 +278,9 @@ fn digest_of(mut parts: Vec<String>) -> Digest {
 /// An arrow error here means that a statement's rows do not have the table's shape.
 fn arrow_fault(table: Table) -> impl Fn(arrow::error::ArrowError) -> JobError {
     move |source| JobError::Rows { table: table.name(), source }
+}
+
+/// Whether the table of charges holds the month to its last day, so that nothing is missing but what comes late.
+pub async fn is_stored_whole(lake: &Lake, month: BillingMonth) -> Result<bool, JobError> {
+    Ok(months_with_usage(lake).await?.into_iter().any(|later| later > month))
 }

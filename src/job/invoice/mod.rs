@@ -1,0 +1,35 @@
+//! Invoices: what a month comes to, drawn up from its charges, frozen by a close, and corrected ever after. A preview writes nothing.
+//! Months are closed in order, so that each correction is on one invoice only.
+
+mod bill;
+mod check;
+mod close;
+mod closing;
+mod pinned;
+mod rows;
+mod sums;
+mod tables;
+
+use crate::base::Micros;
+use crate::billing::Billing;
+
+use super::derive::Derivation;
+
+pub use bill::{Bill, draw};
+pub use check::stands_against;
+pub use close::{CloseOptions, close, finish};
+pub use closing::{Accepted, Closed, Closing, closed_month, closed_months};
+pub use pinned::{Pinned, PinnedTerms};
+
+/// What invoices are made from besides the lake.
+#[derive(Debug)]
+pub struct Books<'a> {
+    /// What derived tables are made from today.
+    pub derivation: &'a Derivation,
+    /// Customers, rates and terms of today.
+    pub billing: &'a Billing,
+    /// The present instant.
+    pub now: Micros,
+    /// Share of a source's records that may be unreadable, in percent.
+    pub rejects_max_percent: u32,
+}
