@@ -11,6 +11,13 @@
 -- the most unmapped events stay apart, the rest is `other`. Bounds: sums of BIGINT quantities in DECIMAL(38,0), checked
 -- to fit a BIGINT before they are stored. A row_number stands where a DISTINCT would do: DataFusion 55 believes that
 -- a distinct row stays distinct through a join, and drops later groupings for it (apache/datafusion#23626).
+--
+-- Distinct values and maxima belong to a customer, not to a key: two keys that send the same user are one user. So the
+-- rows of these meters carry events and quantity 0, and one more row per customer, meter and dimensions, without key and
+-- source, carries the quantity and no events. A maximum is that of the mapped slots. Distinct values are counted from
+-- the events of the day, each event under the owner its key has at its time: `seen` has the events that the slots count
+-- and that are neither refused nor in conflict nor without a key. Those of them that are mapped are the slots' mapped
+-- ones, because what is left to decide depends on customer, meter and dimensions only.
 WITH slots AS (
     SELECT
         slot_start,
@@ -27,6 +34,9 @@ WITH slots AS (
     FROM usage_slots
     WHERE day >= $day_from AND day <= $day_last
         AND slot_start >= $day_start AND slot_start < $day_end$except_cut$cut_slots
+),
+seen AS (
+    $seen
 ),
 owners AS (
     SELECT source, key_ref, customer_id, valid_from, valid_to
@@ -109,7 +119,8 @@ attributed AS (
             WHEN owned.customer_id IS NULL THEN 'unmapped'
             WHEN $has_rates AND priced.plan IS NULL THEN 'unpriced'
             ELSE 'mapped'
-        END AS attribution
+        END AS attribution,
+        $is_of_customer AS is_of_customer
     FROM owned
     LEFT JOIN priced
         ON priced.plan = owned.plan AND priced.meter = owned.meter AND priced.dimensions = owned.dimensions
@@ -140,10 +151,42 @@ shown AS (
         attributed.meter,
         attributed.dimensions,
         attributed.attribution,
-        attributed.quantity,
+        CASE WHEN attributed.is_of_customer THEN CAST(0 AS DECIMAL(38, 0)) ELSE attributed.quantity END AS quantity,
         attributed.events
     FROM attributed
     LEFT JOIN kept ON kept.key_ref = attributed.key_ref
+),
+wholes AS (
+    SELECT customer_id, meter, dimensions, CAST(max(quantity) AS DECIMAL(38, 0)) AS quantity
+    FROM attributed
+    WHERE is_of_customer AND attribution = 'mapped'
+    GROUP BY customer_id, meter, dimensions
+),
+distinct_items AS (
+    SELECT owners.customer_id, seen.meter, seen.dimensions, count(DISTINCT seen.item) AS quantity
+    FROM seen
+    INNER JOIN owners
+        ON owners.source = seen.source AND owners.key_ref = seen.key_ref
+        AND owners.valid_from <= seen.event_time AND (owners.valid_to IS NULL OR owners.valid_to > seen.event_time)
+    GROUP BY owners.customer_id, seen.meter, seen.dimensions
+),
+rows_of_day AS (
+    SELECT customer_id, key_ref, source, meter, dimensions, attribution, quantity, events
+    FROM shown
+    UNION ALL
+    SELECT
+        wholes.customer_id,
+        CAST(NULL AS VARCHAR) AS key_ref,
+        CAST(NULL AS VARCHAR) AS source,
+        wholes.meter,
+        wholes.dimensions,
+        'mapped' AS attribution,
+        coalesce(CAST(distinct_items.quantity AS DECIMAL(38, 0)), wholes.quantity) AS quantity,
+        0 AS events
+    FROM wholes
+    LEFT JOIN distinct_items
+        ON distinct_items.customer_id = wholes.customer_id
+        AND distinct_items.meter = wholes.meter AND distinct_items.dimensions = wholes.dimensions
 )
 SELECT
     $day AS day,
@@ -155,6 +198,6 @@ SELECT
     attribution,
     CAST(sum(quantity) AS DECIMAL(38, 0)) AS quantity,
     CAST(sum(events) AS BIGINT) AS events
-FROM shown
+FROM rows_of_day
 GROUP BY customer_id, key_ref, source, meter, dimensions, attribution
-ORDER BY source, meter, attribution, customer_id NULLS FIRST, key_ref NULLS FIRST, dimensions
+ORDER BY source NULLS FIRST, meter, attribution, customer_id NULLS FIRST, key_ref NULLS FIRST, dimensions

@@ -6,9 +6,10 @@
 --
 -- One meter over some hours of one source. Keys, days and prices are applied to these rows later, so none of them
 -- ever makes us read the events again. The rule decides the outcome: true counts, false is not billable, NULL is
--- undecided and held; so is a value that is NULL or negative. Bounds: a value is below 2^63 by its checked rule and a
--- source has fewer than 10^12 events an hour, so a sum in DECIMAL(38,0) cannot overflow; it is checked to fit a
--- BIGINT before it is stored.
+-- undecided and held; so is a value that is NULL or negative. A meter of distinct values counts them later, from the
+-- events: here its quantity is 0. That of a maximum is the largest value of the slot. Bounds: a value is below 2^63 by
+-- its checked rule and a source has fewer than 10^12 events an hour, so a sum in DECIMAL(38,0) cannot overflow; it is
+-- checked to fit a BIGINT before it is stored.
 WITH events AS (
     SELECT
         event_time,
@@ -30,7 +31,7 @@ judged AS (
         is_conflict,
         ($where) AS rule,
         CAST(($value) AS DECIMAL(38, 0)) AS amount,
-        $dimensions AS dimensions
+        $dimensions AS dimensions$item
     FROM events
 ),
 decided AS (
@@ -46,7 +47,7 @@ decided AS (
             ELSE 'counted'
         END AS outcome,
         amount,
-        dimensions
+        dimensions$kept_item
     FROM judged
 ),
 shaped AS (
@@ -72,7 +73,7 @@ SELECT
     $meter AS meter,
     outcome,
     dimensions,
-    CAST(sum(amount) AS DECIMAL(38, 0)) AS quantity,
+    CAST($total(amount) AS DECIMAL(38, 0)) AS quantity,
     CAST(count(*) AS BIGINT) AS events
 FROM shaped
 GROUP BY slot_start, key_ref, key_state, is_refused, is_conflict, outcome, dimensions

@@ -3,9 +3,9 @@
 
 pub mod adjustments;
 pub mod bill;
-mod currency;
 mod customers;
 pub mod export;
+mod history;
 mod interval;
 pub mod invoice;
 mod keys;
@@ -23,10 +23,10 @@ use crate::decode::SourceSpec;
 use crate::model::Meter;
 
 pub use adjustments::{Adjustment, Adjustments};
-pub use currency::known_currency;
 pub use customers::{Customer, Customers};
+pub use history::Owner;
 pub use keys::{Key, Keys};
-pub use rates::{Match, Model, Package, Plan, PlanTerms, Price, Rates, Tier};
+pub use rates::{Match, Model, Plan, Price, Rates, Terms, Tier};
 pub use sheet::ConfigFile;
 pub use tables::{ConfigTables, fragment, is_hashed};
 pub use terms::{InvoiceTerms, NumberFormat};
@@ -35,7 +35,7 @@ pub use zone::{BillingDay, BillingMonth, BillingZone, ParseMonthError, ZoneError
 /// Everything configured about billing, checked.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Billing {
-    /// ISO 4217 code of plans that name none.
+    /// ISO 4217 code of all amounts.
     pub currency: String,
     /// Where a billing day begins.
     pub zone: BillingZone,
@@ -78,7 +78,7 @@ impl Billing {
         let mut problems = Problems::default();
         let customers = note(files.customers.as_ref().map(|file| Customers::parse(file, zone)), &mut problems);
         let keys = note(files.keys.as_ref().map(|file| Keys::parse(file, zone)), &mut problems);
-        let rates = note(files.rates.as_ref().map(|file| Rates::parse(file, zone, currency, meters)), &mut problems);
+        let rates = note(files.rates.as_ref().map(|file| Rates::parse(file, zone, meters)), &mut problems);
         let adjustments = note(files.adjustments.as_ref().map(Adjustments::parse), &mut problems);
         if let (Some(file), Some(adjustments), Some(customers)) = (&files.adjustments, &adjustments, &customers) {
             check_adjusted(file, adjustments, customers, &mut problems);
@@ -120,6 +120,11 @@ impl Billing {
     /// The configuration as tables; keys are given per source, in the form its events carry them.
     pub fn tables<'s>(&self, sources: impl IntoIterator<Item = &'s SourceSpec>) -> Result<ConfigTables, ArrowError> {
         ConfigTables::made_of(self, sources)
+    }
+
+    /// What the prices of a plan are in.
+    pub fn currency_of<'p>(&'p self, plan: &'p Plan) -> &'p str {
+        plan.currency.as_deref().unwrap_or(&self.currency)
     }
 
     /// The plans by id.

@@ -1,5 +1,5 @@
-//! The configuration as tables, for joins: customers, keys as each source shows them, prices with one row per tier, the
-//! dimension values prices ask for, and the terms of plans. Equal configurations give equal rows in equal order.
+//! The configuration as tables, for joins: customers, keys as each source shows them, prices with one row per tier, and
+//! the dimension values prices ask for. Equal configurations give equal rows in equal order.
 
 use std::sync::Arc;
 
@@ -13,7 +13,8 @@ use crate::base::{HalfOpen, Micros, Nanos};
 use crate::decode::{Identifies, KeySpec, SourceSpec};
 use crate::schema::Table;
 
-use super::{Billing, Model, Plan, PlanTerms, Price};
+use super::Billing;
+use super::rates::Tier;
 
 /// The configuration tables of a build.
 #[derive(Clone, PartialEq, Debug)]
@@ -31,6 +32,10 @@ pub struct ConfigTables {
 }
 
 impl ConfigTables {
+    /// The tables, in a fixed order.
+    pub const TABLES: [Table; 5] =
+        [Table::Customers, Table::ApiKeys, Table::Prices, Table::PriceMatches, Table::PlanTerms];
+
     /// Tables without rows: no billing is configured.
     pub fn empty() -> Self {
         let none = |table: Table| RecordBatch::new_empty(table.schema());
@@ -158,94 +163,54 @@ fn api_keys<'s>(
     )
 }
 
-/// What one row of `prices` says of how usage becomes an amount.
-struct PriceRow<'b> {
-    plan: &'b Plan,
-    price: &'b Price,
-    position: i32,
-    tier: i32,
-    tier_from: i64,
-    tier_to: Option<i64>,
-    unit_price: Option<Nanos>,
-    package_size: Option<i64>,
-    flat_amount: Option<Nanos>,
-}
-
-fn price_rows(billing: &Billing) -> Vec<PriceRow<'_>> {
+fn prices(billing: &Billing) -> Result<RecordBatch, ArrowError> {
+    // A flat price has no tiers, and one row all the same.
+    const NO_TIER: Tier = Tier { from: 0, up_to: None, unit_price: Nanos(0) };
     let mut rows = Vec::new();
     for plan in billing.plans_by_id() {
         for (price, position) in plan.prices.iter().zip(1_i32..) {
-            let only = PriceRow {
-                plan,
-                price,
-                position,
-                tier: 1,
-                tier_from: 0,
-                tier_to: None,
-                unit_price: None,
-                package_size: None,
-                flat_amount: None,
-            };
-            match &price.model {
-                Model::PerUnit(tiers) | Model::Graduated(tiers) | Model::Volume(tiers) => {
-                    rows.extend(tiers.iter().zip(1_i32..).map(|(tier, number)| PriceRow {
-                        tier: number,
-                        tier_from: tier.from,
-                        tier_to: tier.up_to,
-                        unit_price: Some(tier.unit_price),
-                        ..only
-                    }));
-                }
-                Model::Package(package) => rows.push(PriceRow {
-                    tier_from: package.free,
-                    unit_price: Some(package.unit_price),
-                    package_size: Some(package.size),
-                    ..only
-                }),
-                Model::Flat(amount) => rows.push(PriceRow { flat_amount: Some(*amount), ..only }),
+            let tiers = if price.tiers.is_empty() { std::slice::from_ref(&NO_TIER) } else { &price.tiers };
+            for (tier, number) in tiers.iter().zip(1_i32..) {
+                rows.push((plan, position, price, number, tier));
             }
         }
     }
-    rows
-}
-
-fn prices(billing: &Billing) -> Result<RecordBatch, ArrowError> {
-    let rows = price_rows(billing);
     let matched = |columns: usize| i32::try_from(columns).map_err(|e| ArrowError::InvalidArgumentError(e.to_string()));
     batch(
         Table::Prices,
         vec![
-            text(rows.iter().map(|row| Some(&*row.plan.id))),
-            text(rows.iter().map(|row| Some(&*row.plan.currency))),
-            text(rows.iter().map(|row| Some(&*row.price.id))),
-            int(rows.iter().map(|row| row.position)),
-            text(rows.iter().map(|row| row.price.meter.as_deref())),
-            text(rows.iter().map(|row| Some(row.price.model.name()))),
-            int(rows.iter().map(|row| matched(row.price.matches.len())).collect::<Result<Vec<_>, _>>()?),
-            from(rows.iter().map(|row| row.price.valid)),
-            to(rows.iter().map(|row| row.price.valid)),
-            int(rows.iter().map(|row| row.tier)),
-            bigint(rows.iter().map(|row| Some(row.tier_from))),
-            bigint(rows.iter().map(|row| row.tier_to)),
-            decimal(18, rows.iter().map(|row| row.unit_price))?,
-            bigint(rows.iter().map(|row| row.package_size)),
-            decimal(38, rows.iter().map(|row| row.flat_amount))?,
+            text(rows.iter().map(|row| Some(&*row.0.id))),
+            text(rows.iter().map(|row| Some(billing.currency_of(row.0)))),
+            text(rows.iter().map(|row| Some(&*row.2.id))),
+            int(rows.iter().map(|row| row.1)),
+            text(rows.iter().map(|row| row.2.meter.as_deref())),
+            text(rows.iter().map(|row| Some(row.2.model.name()))),
+            int(rows.iter().map(|row| matched(row.2.matches.len())).collect::<Result<Vec<_>, _>>()?),
+            from(rows.iter().map(|row| row.2.valid)),
+            to(rows.iter().map(|row| row.2.valid)),
+            int(rows.iter().map(|row| row.3)),
+            bigint(rows.iter().map(|row| Some(row.4.from))),
+            bigint(rows.iter().map(|row| row.4.up_to)),
+            amounts(rows.iter().map(|row| (!row.2.tiers.is_empty()).then_some(row.4.unit_price)), 18)?,
+            bigint(rows.iter().map(|row| row.2.size)),
+            amounts(rows.iter().map(|row| row.2.amount), 38)?,
         ],
     )
 }
 
 fn plan_terms(billing: &Billing) -> Result<RecordBatch, ArrowError> {
-    let mut rows: Vec<(&Plan, &PlanTerms)> =
-        billing.plans_by_id().into_iter().flat_map(|plan| plan.terms.iter().map(move |terms| (plan, terms))).collect();
-    rows.sort_by_key(|(plan, terms)| (&plan.id, terms.valid.from));
+    let mut rows = Vec::new();
+    for plan in billing.plans_by_id() {
+        rows.extend(plan.terms.iter().map(|terms| (plan, terms)));
+    }
     batch(
         Table::PlanTerms,
         vec![
             text(rows.iter().map(|(plan, _)| Some(&*plan.id))),
-            text(rows.iter().map(|(plan, _)| Some(&*plan.currency))),
+            text(rows.iter().map(|(plan, _)| Some(billing.currency_of(plan)))),
             from(rows.iter().map(|(_, terms)| terms.valid)),
             to(rows.iter().map(|(_, terms)| terms.valid)),
-            decimal(38, rows.iter().map(|(_, terms)| Some(terms.minimum)))?,
+            amounts(rows.iter().map(|(_, terms)| Some(terms.minimum)), 38)?,
             bigint(rows.iter().map(|(_, terms)| Some(i64::from(terms.discount_ppm)))),
         ],
     )
@@ -304,13 +269,11 @@ fn bigint(values: impl Iterator<Item = Option<i64>>) -> ArrayRef {
     Arc::new(builder.finish())
 }
 
-/// Nine places after the point; a value that needs more digits than `precision` is an error.
-fn decimal(precision: u8, values: impl Iterator<Item = Option<Nanos>>) -> Result<ArrayRef, ArrowError> {
+/// Nano-units as a decimal with nine places.
+fn amounts(values: impl Iterator<Item = Option<Nanos>>, precision: u8) -> Result<ArrayRef, ArrowError> {
     let mut builder = Decimal128Builder::new().with_precision_and_scale(precision, 9)?;
-    values.for_each(|value| builder.append_option(value.map(|value| value.0)));
-    let array = builder.finish();
-    array.validate_decimal_precision(precision)?;
-    Ok(Arc::new(array))
+    values.for_each(|value| builder.append_option(value.map(|amount| amount.0)));
+    Ok(Arc::new(builder.finish()))
 }
 
 fn from(ranges: impl Iterator<Item = HalfOpen<Micros>>) -> ArrayRef {

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::base::UtcDay;
+use crate::billing::BillingMonth;
 
 /// Turns AWS API logs into an auditable, usage-based bill.
 #[derive(Parser, Debug)]
@@ -73,6 +74,13 @@ pub(crate) enum Command {
         #[arg(long)]
         day: UtcDay,
     },
+    /// Preview a month's invoices; with --close, issue them for good.
+    Invoice(InvoiceArgs),
+    /// How an invoice line came about: days, quantities, tiers, prices, keys, and how to list its events.
+    Explain {
+        /// NUMBER/LINE of a closed month (2026-10-0001/3), or MONTH/CUSTOMER/LINE of a preview (2026-10/acme/3).
+        line: String,
+    },
     /// What the lake holds: objects, events, gaps, usage, charges, what is held.
     Status,
     /// Records that could not be read, by reason.
@@ -102,6 +110,44 @@ pub(crate) enum Command {
 pub(crate) enum KeysCommand {
     /// Print the fingerprint of each key read from standard input, one a line, for the keys file.
     Fingerprint,
+}
+
+/// What shall be done with a month.
+#[derive(Args, Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag of its own on the command line")]
+pub(crate) struct InvoiceArgs {
+    /// The billing month, such as 2026-10.
+    pub(crate) month: BillingMonth,
+    /// Issue the invoices: they get numbers and never change again.
+    #[arg(long, conflicts_with_all = ["diff", "reprice", "rates"])]
+    pub(crate) close: bool,
+    /// Close although something stands against it; the reason is kept with the close.
+    #[arg(long, value_name = "REASON", requires = "close")]
+    pub(crate) accept: Option<String>,
+    /// Leave a customer out; the next close bills them. Can be given more than once.
+    #[arg(long, value_name = "CUSTOMER")]
+    pub(crate) hold: Vec<String>,
+    /// Show the lines of this customer only.
+    #[arg(long, value_name = "CUSTOMER")]
+    pub(crate) customer: Option<String>,
+    /// What has changed since the month was closed, and which objects brought it.
+    #[arg(long, conflicts_with_all = ["reprice", "rates"])]
+    pub(crate) diff: bool,
+    /// Price a closed month under today's configuration from now on; prints the difference per customer first.
+    #[arg(long, requires = "reason", conflicts_with = "rates")]
+    pub(crate) reprice: bool,
+    /// Why the month is priced otherwise; kept with it.
+    #[arg(long)]
+    pub(crate) reason: Option<String>,
+    /// Price the same usage by these rates and print the difference per customer; nothing is stored.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) rates: Option<PathBuf>,
+    /// Write files in this format: csv, json, html, pdf, focus, stripe or cloudevents. Can be given more than once.
+    #[arg(long, value_name = "FORMAT")]
+    pub(crate) export: Vec<String>,
+    /// Where the files go.
+    #[arg(long, value_name = "FOLDER", default_value = "invoices", requires = "export")]
+    pub(crate) out: PathBuf,
 }
 
 /// An interval of UTC days.

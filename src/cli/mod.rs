@@ -8,6 +8,7 @@ mod bar;
 mod grid;
 mod hints;
 pub mod init;
+mod invoice;
 mod keys;
 mod maintain;
 mod open;
@@ -116,6 +117,13 @@ async fn dispatch(cli: Cli) -> Result<Outcome> {
             query::query(&open::engine(&job).await?, &sql, format).await
         }
         Command::Sql { table, day } => query::sql(&settings, &open::existing(&settings).await?, &table, day).await,
+        Command::Invoice(args) => {
+            let job = open::existing(&settings).await?;
+            invoice::invoice(&settings, &job, &args, cli.json, &talk).await
+        }
+        Command::Explain { line } => {
+            invoice::explain(&settings, &open::existing(&settings).await?, &line, cli.json).await
+        }
         Command::Status => run::status(&settings, &open::existing(&settings).await?, cli.json, &talk).await,
         Command::Rejects { limit } => {
             let format = if cli.json { RowFormat::Json } else { RowFormat::Table };

@@ -1,6 +1,7 @@
 //! From settings to a [`Job`]: opens the lake, makes the decoders, and refuses what must not go on: a secret the lake does
 //! not know, a configuration older than the one the lake was built with.
 
+use std::collections::BTreeMap;
 use std::num::NonZeroUsize;
 use std::path::Path as FilePath;
 use std::sync::Arc;
@@ -11,10 +12,11 @@ use object_store::local::LocalFileSystem;
 use object_store::path::Path;
 
 use crate::base::{Micros, Problems};
-use crate::billing::ConfigTables;
+use crate::billing::{Billing, ConfigTables};
 use crate::decode::{DecodePlan, secret_check_value};
-use crate::job::derive::Derivation;
-use crate::job::{Job, Source};
+use crate::job::derive::{ClosedRules, Derivation};
+use crate::job::invoice::{Pinned, closed_months};
+use crate::job::{Job, JobError, Source};
 use crate::lake::Lake;
 use crate::model::{Engine, EngineOptions};
 use crate::source::Location;
@@ -66,10 +68,28 @@ pub(crate) fn engine_options(parallel: usize) -> EngineOptions {
 }
 
 /// What derived tables are made from besides the lake's tables.
-pub(crate) fn derivation(settings: &Settings, job: &Job) -> Result<Derivation> {
-    let billing = settings.billing.as_ref();
+pub(crate) async fn derivation(settings: &Settings, job: &Job) -> Result<Derivation> {
+    let today = derivation_of(settings, settings.billing.as_ref(), job)?;
+    let mut closed = BTreeMap::new();
+    for month in closed_months(&job.lake).await? {
+        let Pinned { terms, config } = month.pinned().await?;
+        let month = month.month();
+        if terms.zone != today.zone.name() {
+            let (was, now) = (terms.zone, today.zone.name().to_owned());
+            return Err(JobError::Fixed { what: "the billing time zone", month, was, now }.into());
+        }
+        let config = config.completed(&today.config)?;
+        let rules = ClosedRules { meters: terms.meters, start: terms.start, has_rates: terms.has_rates, config };
+        closed.insert(month, rules);
+    }
+    Ok(Derivation { closed, ..today })
+}
+
+/// The same for some other billing, as if no month were closed.
+pub(crate) fn derivation_of(settings: &Settings, billing: Option<&Billing>, job: &Job) -> Result<Derivation> {
     let specs = settings.sources.iter().map(|source| &source.spec);
     Ok(Derivation {
+        closed: BTreeMap::new(),
         meters: settings.meters.clone(),
         zone: settings.zone(),
         start: billing.and_then(|billing| billing.start),

@@ -48,7 +48,7 @@ pub(crate) async fn rejects(engine: &Engine, limit: usize, format: RowFormat) ->
 
 /// Prints the SQL of a derived table as it is run.
 pub(crate) async fn sql(settings: &Settings, job: &Job, name: &str, day: UtcDay) -> Result<Outcome> {
-    let with = open::derivation(settings, job)?;
+    let with = open::derivation(settings, job).await?;
     let table = Table::by_name(name);
     let text = match table {
         Some(table) => statement(&job.lake, &with, table, day).await?,

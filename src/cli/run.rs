@@ -103,7 +103,7 @@ pub(crate) async fn build_all(settings: &Settings, job: &Job, talk: &Talk) -> Re
 
 /// Everything derived from the event tables.
 pub(crate) async fn derive_all(settings: &Settings, job: &Job, talk: &Talk) -> Result<DeriveReport> {
-    Ok(derive(&job.lake, &open::derivation(settings, job)?, &talk.bar).await?)
+    Ok(derive(&job.lake, &open::derivation(settings, job).await?, &talk.bar).await?)
 }
 
 async fn summary(settings: &Settings, engine: &Engine, detail: Detail) -> Result<Summary> {

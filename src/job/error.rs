@@ -87,6 +87,12 @@ pub enum JobError {
         /// Everything that stands against it.
         reasons: Vec<String>,
     },
+    /// The lake was built by an older version.
+    #[error("{table} was made by an older version of meterlake; `meterlake run` brings it up to date")]
+    Older {
+        /// The table.
+        table: &'static str,
+    },
     /// The month is not closed.
     #[error("{0} is not closed")]
     NotClosed(BillingMonth),

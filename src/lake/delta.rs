@@ -51,7 +51,7 @@ impl Lake {
     /// The table as it is now; it is made where there is none.
     pub async fn table(&self, table: Table) -> Result<LakeTable, LakeError> {
         if let Some(found) = self.existing_table(table).await? {
-            return Ok(found);
+            return found.with_all_columns().await;
         }
         let created = create(table, self.log_store(table)).await;
         match self.existing_table(table).await? {
@@ -96,6 +96,38 @@ impl Lake {
 }
 
 impl LakeTable {
+    /// The columns of the schema that the table does not have: an older version made it.
+    fn lacking(&self) -> Vec<&'static Column> {
+        let schema = self.state.snapshot().schema();
+        self.table.columns().iter().filter(|column| schema.field(column.name).is_none()).collect()
+    }
+
+    /// Whether an older version made the table, with fewer columns. The next build adds them; rows from before have NULL there.
+    pub fn is_older(&self) -> bool {
+        !self.lacking().is_empty()
+    }
+
+    /// The table with every column of the schema.
+    async fn with_all_columns(self) -> Result<Self, LakeError> {
+        let lacking = self.lacking();
+        if lacking.is_empty() {
+            return Ok(self);
+        }
+        let failed = |source| delta("add columns to", self.table, source);
+        let fields: Vec<StructField> = lacking.into_iter().map(field).collect::<Result<_, _>>().map_err(failed)?;
+        let added = self.delta().await?.add_columns().with_fields(fields);
+        let added = added.with_commit_properties(CommitProperties::default().with_max_retries(0)).await;
+        // Another build may have added them just now.
+        match self.lake.existing_table(self.table).await? {
+            Some(found) if !found.is_older() => Ok(found),
+            Some(found) => Err(added.err().map_or_else(
+                || LakeError::corrupt(layout::table(found.table), "its columns were not added"),
+                |source| delta("add columns to", found.table, source),
+            )),
+            None => Err(LakeError::corrupt(layout::table(self.table), "it vanished while columns were added")),
+        }
+    }
+
     pub(super) fn new(lake: Lake, table: Table, state: DeltaTableState, log: LogStoreRef) -> Result<Self, LakeError> {
         let mut files = HashMap::new();
         for file in state.log_data().iter() {

@@ -135,12 +135,12 @@ impl Engine {
 
     /// Prices some days of a month under the session's configuration, every amount checked.
     pub async fn charges(&self, part: &str, month: &MonthBounds) -> Result<RecordBatch, ModelError> {
-        let rows = self.make(Table::ChargesDaily, part, &charges_sql(month)).await?;
         let under = PricedUnder {
             customers: self.all(Table::Customers).await?,
             prices: self.all(Table::Prices).await?,
             plan_terms: self.all(Table::PlanTerms).await?,
         };
+        let rows = self.make(Table::ChargesDaily, part, &charges_sql(month)).await?;
         check_amounts(&rows, month, &under)?;
         Ok(rows)
     }

@@ -5,7 +5,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use super::rule::{Kind, Rule};
+use super::rule::{self, Kind, Rule};
 use crate::base::{Digest, Digester};
 use crate::schema::{Column, ColumnType, Table};
 
@@ -34,6 +34,42 @@ pub enum MeterValue {
     Count,
     /// The value of an integer expression.
     Sum(String),
+    /// Its customer's distinct values of an expression count, each once a day.
+    Unique(String),
+    /// The largest value of an integer expression that its customer has in a day counts.
+    Max(String),
+}
+
+impl MeterValue {
+    /// Reads `count`, `unique(EXPR)`, `max(EXPR)`, or an expression to sum. Whether EXPR can be used is for the meter's
+    /// check to say.
+    pub fn read(text: &str) -> Result<Self, MeterProblem> {
+        if text.trim().eq_ignore_ascii_case("count") {
+            return Ok(Self::Count);
+        }
+        let Some((name, arguments)) = rule::call(text) else { return Ok(Self::Sum(text.to_owned())) };
+        let meant = |why: String| MeterProblem::NotAllowed { piece: text.trim().to_owned(), why };
+        match (name.as_str(), arguments.as_deref()) {
+            ("unique", Some([value])) => Ok(Self::Unique(value.clone())),
+            ("max", Some([value])) => Ok(Self::Max(value.clone())),
+            ("unique" | "max", _) => {
+                Err(meant(format!("`{name}` takes one expression, such as `{name}(response_bytes)`")))
+            }
+            ("sum", Some([value])) => Err(meant(format!("an expression is summed as it is, did you mean `{value}`?"))),
+            ("count", _) => Err(meant("did you mean `count`, or `unique(…)` for distinct values?".to_owned())),
+            _ => match rule::nearest(&name, ["unique", "max", "count"].into_iter()) {
+                Some(near) if !rule::FUNCTIONS.contains(&name.as_str()) => {
+                    Err(meant(format!("did you mean `{near}`?")))
+                }
+                _ => Ok(Self::Sum(text.to_owned())),
+            },
+        }
+    }
+
+    /// Whether it belongs to a customer as a whole: what its keys, sources and slots have cannot be added up.
+    pub(crate) fn is_of_customer(&self) -> bool {
+        matches!(self, Self::Unique(_) | Self::Max(_))
+    }
 }
 
 /// A meter that cannot be used, and why.
@@ -59,13 +95,20 @@ pub enum MeterPart {
     GroupBy,
 }
 
-impl fmt::Display for MeterPart {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
+impl MeterPart {
+    /// As it is written in the configuration.
+    pub fn name(self) -> &'static str {
+        match self {
             Self::Where => "where",
             Self::Value => "value",
             Self::GroupBy => "group_by",
-        })
+        }
+    }
+}
+
+impl fmt::Display for MeterPart {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
     }
 }
 
@@ -122,7 +165,12 @@ fn hint(near: &Option<String>) -> String {
 #[derive(Debug)]
 pub(crate) struct Pieces {
     pub(crate) where_sql: String,
+    /// An integer.
     pub(crate) value_sql: String,
+    /// The function that makes one number of the values of a slot.
+    pub(crate) total_sql: &'static str,
+    /// As text, what a unique-count meter tells apart.
+    pub(crate) item_sql: Option<String>,
     pub(crate) dimensions_sql: String,
     /// The columns the pieces use, in the order of the table.
     pub(crate) columns: Vec<&'static Column>,
@@ -135,6 +183,16 @@ impl Meter {
         self.pieces().map(drop)
     }
 
+    /// The rule, as it is run over the events.
+    pub fn rule_sql(&self) -> Result<String, MeterError> {
+        Ok(self.pieces()?.where_sql)
+    }
+
+    /// The text of an event's dimensions, as it is run over the events.
+    pub fn dimensions_sql(&self) -> Result<String, MeterError> {
+        Ok(self.pieces()?.dimensions_sql)
+    }
+
     /// What the meter's rows depend on besides the events: everything but which sources it counts.
     pub fn definition(&self) -> Digest {
         let mut digester = Digester::default();
@@ -143,6 +201,8 @@ impl Meter {
         match &self.value {
             MeterValue::Count => digester.part(b"count"),
             MeterValue::Sum(value) => digester.part(b"sum").part(value.as_bytes()),
+            MeterValue::Unique(value) => digester.part(b"unique").part(value.as_bytes()),
+            MeterValue::Max(value) => digester.part(b"max").part(value.as_bytes()),
         };
         for column in &self.group_by {
             digester.part(column.as_bytes());
@@ -157,12 +217,24 @@ impl Meter {
             None => "TRUE".to_owned(),
             Some(text) => rule.expression(text, Kind::Boolean).map_err(at(MeterPart::Where))?,
         };
+        let (mut total_sql, mut item_sql) = ("sum", None);
         let value_sql = match &self.value {
             MeterValue::Count => "1".to_owned(),
             MeterValue::Sum(text) => rule.expression(text, Kind::integer()).map_err(at(MeterPart::Value))?,
+            MeterValue::Max(text) => {
+                total_sql = "max";
+                rule.expression(text, Kind::integer()).map_err(at(MeterPart::Value))?
+            }
+            MeterValue::Unique(text) => {
+                let item = rule.item(text).map_err(at(MeterPart::Value))?;
+                // Nothing to add up, and no value: undecided.
+                let value = format!("CASE WHEN {item} IS NOT NULL THEN 0 END");
+                item_sql = Some(item);
+                value
+            }
         };
         let dimensions_sql = self.dimensions(&mut rule).map_err(at(MeterPart::GroupBy))?;
-        Ok(Pieces { where_sql, value_sql, dimensions_sql, columns: rule.used() })
+        Ok(Pieces { where_sql, value_sql, total_sql, item_sql, dimensions_sql, columns: rule.used() })
     }
 
     /// The JSON text of the dimensions. Stored text has no control characters, so only `\` and `"` need escaping.

@@ -112,3 +112,80 @@ fn a_dimension_is_named_once() {
     let twice = Meter { group_by: vec!["route".to_owned(), "route".to_owned()], ..meter("TRUE") };
     assert_eq!(twice.check().unwrap_err().to_string(), "`group_by` of meter `calls`: `route` is named twice");
 }
+
+#[test]
+fn a_value_is_a_count_a_sum_distinct_values_or_a_maximum() {
+    let unique = |value: &str| MeterValue::Unique(value.to_owned());
+    for (given, value) in [
+        ("count", MeterValue::Count),
+        (" Count ", MeterValue::Count),
+        ("response_bytes", MeterValue::Sum("response_bytes".to_owned())),
+        ("length(path)", MeterValue::Sum("length(path)".to_owned())),
+        ("unique(subject)", unique("subject")),
+        ("UNIQUE ( coalesce(subject, user_agent) )", unique("coalesce(subject, user_agent)")),
+        ("unique(')')", unique("')'")),
+        ("max(latency_ms)", MeterValue::Max("latency_ms".to_owned())),
+        // Not one call as a whole: an expression to sum, and refused as one.
+        ("max(latency_ms) + max(status)", MeterValue::Sum("max(latency_ms) + max(status)".to_owned())),
+        ("unique(subject", MeterValue::Sum("unique(subject".to_owned())),
+    ] {
+        assert_eq!(MeterValue::read(given), Ok(value), "{given}");
+    }
+    for (given, why) in [
+        ("uniqe(subject)", "did you mean `unique`?"),
+        ("mx(latency_ms)", "did you mean `max`?"),
+        ("unique()", "`unique` takes one expression, such as `unique(response_bytes)`"),
+        ("max(status, latency_ms)", "`max` takes one expression, such as `max(response_bytes)`"),
+        ("unique(distinct subject)", "`unique` takes one expression, such as `unique(response_bytes)`"),
+        ("sum(response_bytes)", "an expression is summed as it is, did you mean `response_bytes`?"),
+        ("count(*)", "did you mean `count`, or `unique(…)` for distinct values?"),
+        ("count(distinct subject)", "did you mean `count`, or `unique(…)` for distinct values?"),
+    ] {
+        let wrong = MeterValue::read(given).unwrap_err().to_string();
+        assert_eq!(wrong, format!("`{given}` cannot be used here: {why}"));
+    }
+}
+
+#[test]
+fn distinct_values_are_told_apart_as_text() {
+    let unique = |value: &str| Meter { value: MeterValue::Unique(value.to_owned()), ..sum("") };
+    for (given, item) in [
+        ("subject", "(subject)"),
+        ("status / 100", "CAST((status / 100) AS VARCHAR)"),
+        ("status = 200", "CAST((status = 200) AS VARCHAR)"),
+        ("lower(user_agent)", "(lower(user_agent))"),
+    ] {
+        let pieces = unique(given).pieces().unwrap();
+        assert_eq!(pieces.item_sql.as_deref(), Some(item));
+        assert_eq!(pieces.value_sql, format!("CASE WHEN {item} IS NOT NULL THEN 0 END"));
+    }
+    for (given, why) in [
+        ("null", "`NULL` cannot be used here: it is never a value"),
+        ("subjct", "no column `subjct` for meters of `origin_requests`, did you mean `subject`?"),
+        ("source_object", "no column `source_object` for meters of `origin_requests`"),
+        (
+            "(select 1)",
+            "`(SELECT 1)` cannot be used here: a meter has columns, constants, comparisons, AND, OR, NOT, IN lists, BETWEEN, LIKE, CASE, + - * / % and a few functions",
+        ),
+    ] {
+        let wrong = unique(given).check().unwrap_err().to_string();
+        assert_eq!(wrong, format!("`value` of meter `calls`: {why}"));
+    }
+    assert!(unique("random()").check().is_err());
+}
+
+#[test]
+fn a_maximum_is_of_whole_numbers() {
+    let max = |value: &str| Meter { value: MeterValue::Max(value.to_owned()), ..sum("") };
+    assert_eq!(max("greatest(latency_ms, integration_latency_ms)").check(), Ok(()));
+    let wrong = max("route").check().unwrap_err().to_string();
+    assert_eq!(wrong, "`value` of meter `calls`: `route` is text, but an integer is wanted");
+    assert!(max("response_bytes * response_bytes").check().is_err());
+}
+
+#[test]
+fn meters_that_count_otherwise_are_defined_otherwise() {
+    let with = |value: fn(String) -> MeterValue| Meter { value: value("status".to_owned()), ..sum("") }.definition();
+    let all = [with(MeterValue::Sum), with(MeterValue::Max), with(MeterValue::Unique), sum("latency_ms").definition()];
+    assert_eq!(all.iter().collect::<std::collections::BTreeSet<_>>().len(), 4);
+}

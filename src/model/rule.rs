@@ -27,6 +27,22 @@ const DEPTH_MAX: usize = 100;
 const PRIVATE: &[&str] =
     &["day", "event_time", "fingerprint", "conflict", "source", "source_object", "source_position", "decoder"];
 
+/// The functions a meter may use, as they are listed to people.
+pub(crate) const FUNCTIONS: &[&str] = &[
+    "abs",
+    "coalesce",
+    "greatest",
+    "least",
+    "length",
+    "lower",
+    "nullif",
+    "replace",
+    "starts_with",
+    "strpos",
+    "substr",
+    "upper",
+];
+
 /// The type of a piece; integers with the range they can take.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
@@ -94,16 +110,18 @@ impl Rule {
 
     /// The checked text of an expression that must be `wanted`.
     pub(crate) fn expression(&mut self, text: &str, wanted: Kind) -> Result<String, MeterProblem> {
-        let syntax = |e: &dyn std::fmt::Display| MeterProblem::Syntax(e.to_string());
-        if text.len() > TEXT_BYTES_MAX {
-            return Err(syntax(&format!("it is longer than {TEXT_BYTES_MAX} bytes")));
+        Ok(self.typed(&parsed(text)?, wanted)?.sql)
+    }
+
+    /// The checked text of an expression of any type, as a text: values that differ give texts that differ.
+    pub(crate) fn item(&mut self, text: &str) -> Result<String, MeterProblem> {
+        let expr = parsed(text)?;
+        let piece = self.piece(&expr)?;
+        match piece.kind {
+            Kind::Null => Err(refused(&expr, "it is never a value")),
+            Kind::Text => Ok(format!("({})", piece.sql)),
+            Kind::Boolean | Kind::Integer { .. } => Ok(format!("CAST(({}) AS VARCHAR)", piece.sql)),
         }
-        let mut parser = Parser::new(&GenericDialect {}).try_with_sql(text).map_err(|e| syntax(&e))?;
-        let expr = parser.parse_expr().map_err(|e| syntax(&e))?;
-        if parser.peek_token().token != Token::EOF {
-            return Err(syntax(&format!("`{}` is left over", parser.peek_token())));
-        }
-        Ok(self.typed(&expr, wanted)?.sql)
     }
 
     /// A column by its name.
@@ -296,23 +314,7 @@ impl Rule {
 
     fn function(&mut self, whole: &Expr, function: &Function) -> Result<Piece, MeterProblem> {
         let name = function.name.to_string().to_ascii_lowercase();
-        let plain = function.over.is_none()
-            && function.filter.is_none()
-            && function.null_treatment.is_none()
-            && function.within_group.is_empty()
-            && function.parameters == FunctionArguments::None;
-        let args: Option<Vec<&Expr>> = match &function.args {
-            FunctionArguments::List(list) if list.duplicate_treatment.is_none() && list.clauses.is_empty() => list
-                .args
-                .iter()
-                .map(|arg| match arg {
-                    FunctionArg::Unnamed(FunctionArgExpr::Expr(expr)) => Some(expr),
-                    _ => None,
-                })
-                .collect(),
-            _ => None,
-        };
-        let Some(args) = args.filter(|_| plain) else {
+        let Some(args) = plain_arguments(function) else {
             return Err(refused(whole, "a function has plain arguments here, no window, filter or star"));
         };
         let (mut kind, mut list) = (Kind::Null, Vec::new());
@@ -354,11 +356,8 @@ impl Rule {
                 return Ok(Piece { kind, sql });
             }
             _ => {
-                return Err(refused(
-                    whole,
-                    "the functions are abs, coalesce, greatest, least, length, lower, nullif, replace, starts_with, \
-                     strpos, substr and upper",
-                ));
+                let (last, others) = FUNCTIONS.split_last().unwrap_or((&"", &[]));
+                return Err(refused(whole, &format!("the functions are {} and {last}", others.join(", "))));
             }
         };
         for (arg, wanted) in args.iter().zip(wanted) {
@@ -373,6 +372,47 @@ impl Rule {
             Piece { kind: Kind::Integer { min, max }, sql } if min == max && min > 0 => Ok(sql),
             _ => Err(refused(expr, "a position or length is a positive number")),
         }
+    }
+}
+
+fn parsed(text: &str) -> Result<Expr, MeterProblem> {
+    let syntax = |e: &dyn std::fmt::Display| MeterProblem::Syntax(e.to_string());
+    if text.len() > TEXT_BYTES_MAX {
+        return Err(syntax(&format!("it is longer than {TEXT_BYTES_MAX} bytes")));
+    }
+    let mut parser = Parser::new(&GenericDialect {}).try_with_sql(text).map_err(|e| syntax(&e))?;
+    let expr = parser.parse_expr().map_err(|e| syntax(&e))?;
+    match parser.peek_token() {
+        end if end.token == Token::EOF => Ok(expr),
+        left => Err(syntax(&format!("`{left}` is left over"))),
+    }
+}
+
+/// The function that a text as a whole calls, in lower case, and its arguments as texts where they are plain expressions.
+pub(crate) fn call(text: &str) -> Option<(String, Option<Vec<String>>)> {
+    let Ok(Expr::Function(function)) = parsed(text) else { return None };
+    let arguments = plain_arguments(&function);
+    let arguments = arguments.map(|arguments| arguments.into_iter().map(ToString::to_string).collect());
+    Some((function.name.to_string().to_ascii_lowercase(), arguments))
+}
+
+/// The arguments of a function that has nothing but expressions as arguments.
+fn plain_arguments(function: &Function) -> Option<Vec<&Expr>> {
+    let plain = function.over.is_none()
+        && function.filter.is_none()
+        && function.null_treatment.is_none()
+        && function.within_group.is_empty()
+        && function.parameters == FunctionArguments::None;
+    match &function.args {
+        FunctionArguments::List(list) if plain && list.duplicate_treatment.is_none() && list.clauses.is_empty() => list
+            .args
+            .iter()
+            .map(|arg| match arg {
+                FunctionArg::Unnamed(FunctionArgExpr::Expr(expr)) => Some(expr),
+                _ => None,
+            })
+            .collect(),
+        _ => None,
     }
 }
 
@@ -446,7 +486,7 @@ fn refused(piece: &Expr, why: &str) -> MeterProblem {
     MeterProblem::NotAllowed { piece: piece.to_string(), why: why.to_owned() }
 }
 
-fn nearest<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> Option<String> {
+pub(crate) fn nearest<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> Option<String> {
     let lower = name.to_lowercase();
     known
         .map(|candidate| (strsim::damerau_levenshtein(&lower, candidate), candidate))

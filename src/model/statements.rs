@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::Datelike;
 
-use super::meter::{Meter, MeterError};
+use super::meter::{Meter, MeterError, Pieces};
 use super::params::{boolean, date, instant, render, text};
 use super::rule::NUMBER_MAX;
 use super::sql_text;
@@ -78,18 +78,60 @@ pub fn slots_sql(meter: &Meter, source: &str, from: UtcHour, to: UtcHour) -> Res
                    WHEN extract(MINUTE FROM event_time) >= 30 THEN INTERVAL '30' MINUTE \
                    WHEN extract(MINUTE FROM event_time) >= 15 THEN INTERVAL '15' MINUTE \
                    ELSE INTERVAL '0' MINUTE END";
-    slots(meter, source, from.start(), to.start(), quarter, "")
+    slots(meter, source, (from.start(), to.start()), quarter, "")
 }
 
 fn slots(
     meter: &Meter,
     source: &str,
-    from: Micros,
-    to: Micros,
+    within: (Micros, Micros),
     slot_start: &str,
     only: &str,
 ) -> Result<String, MeterError> {
     let pieces = meter.pieces()?;
+    let mut values = decided_values(meter, &pieces, source, within);
+    values.extend([
+        ("only", only.to_owned()),
+        ("slot_start", slot_start.to_owned()),
+        ("item", String::new()),
+        ("kept_item", String::new()),
+        ("meter", text(&meter.name)),
+        ("total", pieces.total_sql.to_owned()),
+    ]);
+    Ok(filled(file(Table::UsageSlots), &values))
+}
+
+/// The events that a unique-count meter counts, each with its instant and its value: the slots' statement up to the
+/// decision about each event, so that both decide alike.
+fn seen(meter: &Meter, source: &str, within: (Micros, Micros)) -> Result<Option<String>, MeterError> {
+    let pieces = meter.pieces()?;
+    let Some(item) = &pieces.item_sql else { return Ok(None) };
+    let mut values = decided_values(meter, &pieces, source, within);
+    values.extend([
+        ("only", String::new()),
+        ("slot_start", "event_time".to_owned()),
+        ("item", format!(",\n        {item} AS item")),
+        ("kept_item", ",\n        item".to_owned()),
+    ]);
+    let decided = file(Table::UsageSlots).split_once(",\nshaped AS (").map_or("", |(decided, _)| decided);
+    let inner = indented(&filled(decided, &values));
+    Ok(Some(format!(
+        "SELECT\n        slot_start AS event_time,\n        {} AS source,\n        key_ref,\n        {} AS meter,\n        \
+         dimensions,\n        item\n    FROM (\n{inner}\n        SELECT slot_start, key_ref, dimensions, item\n        \
+         FROM decided\n        WHERE outcome = 'counted' AND NOT is_refused AND NOT is_conflict\n            \
+         AND key_ref IS NOT NULL AND coalesce(key_state, '') NOT IN ('absent', 'truncated')\n    ) AS counted",
+        text(source),
+        text(&meter.name)
+    )))
+}
+
+/// What fills the slots' statement up to the decision about each event.
+fn decided_values(
+    meter: &Meter,
+    pieces: &Pieces,
+    source: &str,
+    (from, to): (Micros, Micros),
+) -> Vec<(&'static str, String)> {
     let mut columns = String::new();
     for column in pieces.columns.iter().filter(|column| !["key_ref", "key_state"].contains(&column.name)) {
         let name = column.name;
@@ -102,25 +144,22 @@ fn slots(
             _ => format!(",\n        {name}"),
         });
     }
-    let values = [
-        ("events", meter.table.name()),
-        ("columns", &columns),
-        ("source", &text(source)),
-        ("meter", &text(&meter.name)),
-        ("day_from", &date(from.day())),
-        ("day_last", &date(Micros(to.0 - 1).day())),
-        ("from", &instant(from)),
-        ("to", &instant(to)),
-        ("only", only),
-        ("slot_start", slot_start),
-        ("where", &pieces.where_sql),
-        ("value", &pieces.value_sql),
-        ("dimensions", &pieces.dimensions_sql),
-    ];
-    Ok(render(file(Table::UsageSlots), &values))
+    vec![
+        ("events", meter.table.name().to_owned()),
+        ("columns", columns),
+        ("source", text(source)),
+        ("day_from", date(from.day())),
+        ("day_last", date(Micros(to.0 - 1).day())),
+        ("from", instant(from)),
+        ("to", instant(to)),
+        ("where", pieces.where_sql.clone()),
+        ("value", pieces.value_sql.clone()),
+        ("dimensions", pieces.dimensions_sql.clone()),
+    ]
 }
 
-/// The statement that gives one billing day's usage to its owners. `meters` are needed only where there are cuts.
+/// The statement that gives one billing day's usage to its owners. Only meters of distinct values and maxima matter, and
+/// where there are cuts, all.
 pub fn usage_sql(day: &UsageDay, meters: &[Meter]) -> Result<String, MeterError> {
     let (mut except, mut again) = (String::new(), String::new());
     if !day.cuts.is_empty() {
@@ -145,6 +184,12 @@ pub fn usage_sql(day: &UsageDay, meters: &[Meter]) -> Result<String, MeterError>
             }
         }
     }
+    let of_customer: BTreeSet<&str> =
+        meters.iter().filter(|meter| meter.value.is_of_customer()).map(|meter| meter.name.as_str()).collect();
+    let is_of_customer = match of_customer.is_empty() {
+        true => boolean(false).to_owned(),
+        false => format!("owned.meter IN ({})", list(&of_customer)),
+    };
     let values = [
         ("day", date(day.day)),
         ("day_from", date(day.from.day())),
@@ -156,9 +201,26 @@ pub fn usage_sql(day: &UsageDay, meters: &[Meter]) -> Result<String, MeterError>
         ("is_before_start", boolean(day.is_before_start).to_owned()),
         ("has_rates", boolean(day.has_rates).to_owned()),
         ("keys_max", KEYS_MAX.to_string()),
+        ("seen", all_seen(day, meters)?),
+        ("is_of_customer", is_of_customer),
     ];
-    let values: Vec<(&str, &str)> = values.iter().map(|(name, value)| (*name, value.as_str())).collect();
-    Ok(render(file(Table::UsageDaily), &values))
+    Ok(filled(file(Table::UsageDaily), &values))
+}
+
+/// The events of the day whose distinct values count; none where nobody would be charged for them.
+fn all_seen(day: &UsageDay, meters: &[Meter]) -> Result<String, MeterError> {
+    let mut all = Vec::new();
+    for meter in meters.iter().filter(|_| !day.is_before_start) {
+        for source in &meter.sources {
+            all.extend(seen(meter, source, (day.from, day.to))?);
+        }
+    }
+    Ok(match all.is_empty() {
+        true => "SELECT slot_start AS event_time, source, key_ref, meter, dimensions, key_ref AS item\n    \
+                 FROM usage_slots\n    WHERE FALSE"
+            .to_owned(),
+        false => all.join("\n    UNION ALL\n    "),
+    })
 }
 
 /// One source's cut slots counted from its events: the same text as the slots', each slot in pieces.
@@ -190,15 +252,18 @@ fn cut_slots(meter: &Meter, source: &str, cuts: &[&Cut]) -> Result<String, Meter
     }
     let only = format!("\n        AND ({})", only.join("\n            OR "));
     let slot_start = format!("CASE\n            {}\n        END", pieces.join("\n            "));
-    let inner = slots(meter, source, from, to, &slot_start, &only)?;
-    let inner: Vec<String> =
-        inner.lines().filter(|line| !line.starts_with("--")).map(|line| format!("        {line}")).collect();
+    let inner = indented(&slots(meter, source, (from, to), &slot_start, &only)?);
     Ok(format!(
         "\n    UNION ALL\n    SELECT\n        slot_start,\n        source,\n        key_ref,\n        key_state,\n        \
          refused,\n        conflict,\n        meter,\n        outcome,\n        dimensions,\n        quantity,\n        \
-         events\n    FROM (\n{}\n    ) AS cut",
-        inner.join("\n")
+         events\n    FROM (\n{inner}\n    ) AS cut"
     ))
+}
+
+/// A statement within another: without its header.
+fn indented(sql: &str) -> String {
+    let lines = sql.lines().filter(|line| !line.starts_with("--")).map(|line| format!("        {line}"));
+    lines.collect::<Vec<_>>().join("\n")
 }
 
 /// Cuts by source and slot: the keys whose slot it is.
@@ -226,10 +291,13 @@ pub fn charges_sql(month: &MonthBounds) -> String {
     }
     let first = month.days.first().map_or(UtcDay(0), |(day, _)| *day);
     let last = month.days.last().map_or(UtcDay(0), |(day, _)| *day);
-    let (days, first, last) = (days.join(","), date(first), date(last));
-    let month_days = month.length().to_string();
-    let values = [("days", &*days), ("day_from", &*first), ("day_last", &*last), ("month_days", &*month_days)];
-    render(file(Table::ChargesDaily), &values)
+    let values = [
+        ("days", days.join(",")),
+        ("day_from", date(first)),
+        ("day_last", date(last)),
+        ("month_days", month.length().to_string()),
+    ];
+    filled(file(Table::ChargesDaily), &values)
 }
 
 /// The statement that tells what arrived for each hour of a UTC day; an empty hour of a `heartbeat` source is a gap.
@@ -245,6 +313,11 @@ pub fn coverage_sql(day: UtcDay, heartbeat: &[String]) -> String {
         false => format!("source IN ({})", list(&heartbeat.iter().map(String::as_str).collect())),
     };
     render(file(Table::CoverageHourly), &[("day", &date(day)), ("hours", &hours.join(",")), ("is_heartbeat", &always)])
+}
+
+fn filled(sql: &str, values: &[(&str, String)]) -> String {
+    let values: Vec<(&str, &str)> = values.iter().map(|(name, value)| (*name, value.as_str())).collect();
+    render(sql, &values)
 }
 
 fn file(table: Table) -> &'static str {

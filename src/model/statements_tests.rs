@@ -69,7 +69,23 @@ fn pieces_of_a_slot_are_asked_for_latest_first() {
     let sql = usage_sql(&day(cuts), &[meter(Table::OriginRequests)]).unwrap();
     let at = |piece: &str| sql.find(&format!("THEN TIMESTAMP '2026-10-01 10:{piece}:00 +00:00'")).unwrap();
     assert!(at("09") < at("07") && at("07") < at("00"));
-    assert_eq!(sql.matches("UNION ALL").count(), 1);
+    assert_eq!(sql.matches(") AS cut").count(), 1);
+}
+
+#[test]
+fn a_day_of_distinct_values_also_reads_the_events_of_the_day() {
+    let users = Meter { value: MeterValue::Unique("user_agent".to_owned()), ..meter(Table::EdgeRequests) };
+    let peak = Meter { value: MeterValue::Max("status".to_owned()), ..meter(Table::OriginRequests) };
+    let sql = usage_sql(&day(Vec::new()), &[users.clone(), peak.clone()]).unwrap();
+    assert!(reads(&sql).contains("edge_requests") && !reads(&sql).contains("origin_requests"));
+    // The very text by which the slots decide, with the day's bounds.
+    assert!(sql.contains("WHEN rule IS NULL OR amount IS NULL OR amount < 0 THEN 'undecided'"));
+    let bounds =
+        "event_time >= TIMESTAMP '2026-10-01 00:00:00 +00:00' AND event_time < TIMESTAMP '2026-10-02 00:00:00 +00:00'";
+    assert!(sql.contains(bounds), "{sql}");
+    // Nobody is charged for a day before the start: its events are not read.
+    let before = UsageDay { is_before_start: true, ..day(Vec::new()) };
+    assert!(!reads(&usage_sql(&before, &[users, peak]).unwrap()).contains("edge_requests"));
 }
 
 #[test]

@@ -263,15 +263,23 @@ const USAGE_SLOTS: &[Column] = &[
     col("meter", Text, "name of the configured meter"),
     col("outcome", Text, "counted, not_billable (the meter's rule is false) or undecided (a rule or value is NULL)"),
     col("dimensions", Text, "JSON object of the meter's group_by columns, in their order"),
-    col("quantity", BigInt, "what the meter counts; 0 unless counted"),
+    col("quantity", BigInt, "what the meter counts; 0 unless counted; of distinct values 0, of a maximum the largest"),
     col("events", BigInt, "events behind it"),
 ];
 
 const USAGE_DAILY: &[Column] = &[
     col("day", Date, "billing day, in the billing time zone"),
     col("customer_id", Text, "owner of the key at the event's time; NULL unless mapped"),
-    col("key_ref", Text, "as in the events; `other` past 1000 unmapped keys a day"),
-    col("source", Text, "name of the configured source"),
+    col(
+        "key_ref",
+        Text,
+        "as in the events; `other` past 1000 unmapped keys a day; NULL: no key, or the customer as a whole",
+    ),
+    col(
+        "source",
+        Text,
+        "name of the configured source; NULL: the customer as a whole, of distinct values or a maximum",
+    ),
     col("meter", Text, "name of the configured meter"),
     col("dimensions", Text, "JSON object of the meter's group_by columns"),
     col(
@@ -279,8 +287,8 @@ const USAGE_DAILY: &[Column] = &[
         Text,
         "mapped; held: unmapped, truncated, conflict, undecided, unpriced; else: refused, anonymous, not_billable, before_start",
     ),
-    col("quantity", BigInt, "what the meter counts"),
-    col("events", BigInt, "events behind it"),
+    col("quantity", BigInt, "what the meter counts; of distinct values and maxima only in the customer's row"),
+    col("events", BigInt, "events behind it; 0 in a customer's row"),
 ];
 
 const CHARGES_DAILY: &[Column] = &[

@@ -212,15 +212,16 @@ impl Config {
     fn derivation(&self) -> Derivation {
         let table = |table: Table, rows: &[Value]| batch(&table.schema(), rows);
         Derivation {
+            closed: BTreeMap::new(),
             meters: vec![calls(None)],
             zone: BillingZone::UTC,
             start: None,
             config: ConfigTables {
+                plan_terms: table(Table::PlanTerms, &self.terms),
                 customers: table(Table::Customers, &self.customers),
                 api_keys: table(Table::ApiKeys, &self.keys),
                 prices: table(Table::Prices, &self.prices),
                 price_matches: table(Table::PriceMatches, &self.matches),
-                plan_terms: table(Table::PlanTerms, &self.terms),
             },
             has_rates: true,
             heartbeat: Vec::new(),

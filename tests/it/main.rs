@@ -10,6 +10,7 @@ mod invariants;
 mod lab;
 mod lake;
 mod late;
+mod meters;
 mod model;
 mod quickstart;
 mod repo;

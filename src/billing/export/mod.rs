@@ -1,8 +1,32 @@
 //! What finance sends out: the invoices of a month in one file format each. Every format gets the same [`Statement`] and prints
 //! the same figures; none computes any. Bytes depend on the statement only: no clock, no random name.
 
+mod chart;
+mod cloudevents;
+mod csv;
+mod events;
+mod figures;
+mod focus;
+pub mod html;
+mod json;
+mod page;
+#[cfg(test)]
+mod same_figures;
+#[cfg(test)]
+pub(crate) mod sample;
+mod stripe;
+
+use serde::Serialize;
+
 use super::invoice::{Invoice, TotalTooLarge};
-use super::{BillingDay, BillingMonth};
+use super::{BillingDay, BillingMonth, BillingZone};
+
+pub use cloudevents::CloudEvents;
+pub use csv::Csv;
+pub use focus::Focus;
+pub use html::Html;
+pub use json::Json;
+pub use stripe::{Stripe, StripeCustomer, StripeCustomers, StripeCustomersError};
 
 /// Everything a month's exports are made from.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -39,6 +63,59 @@ pub struct ExportFile {
     pub bytes: Vec<u8>,
 }
 
+/// What formats need to know beside the statement.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct ExportOptions {
+    /// The billing time zone.
+    pub zone: BillingZone,
+    /// What is sold, as FOCUS names it.
+    pub service: String,
+    /// Who reports usage, as CloudEvents name it.
+    pub source: String,
+    /// Who the customers are at Stripe.
+    pub stripe: StripeCustomers,
+}
+
+impl Default for ExportOptions {
+    fn default() -> Self {
+        Self {
+            zone: BillingZone::UTC,
+            service: "API".to_owned(),
+            source: "meterlake".to_owned(),
+            stripe: StripeCustomers::default(),
+        }
+    }
+}
+
+/// Every format, by name.
+pub fn formats(options: &ExportOptions) -> Vec<Box<dyn Export>> {
+    let ExportOptions { zone, service, source, stripe } = options.clone();
+    vec![
+        Box::new(CloudEvents { source, zone }),
+        Box::new(Csv),
+        Box::new(Focus { service }),
+        Box::new(Html),
+        Box::new(Json),
+        Box::new(Stripe { customers: stripe, zone }),
+    ]
+}
+
+/// What the formats are called, in order.
+pub fn names() -> Vec<&'static str> {
+    formats(&ExportOptions::default()).iter().map(|format| format.name()).collect()
+}
+
+/// A file of one JSON value a line.
+fn json_lines(format: &'static str, name: &str, rows: &[impl Serialize]) -> Result<ExportFile, ExportError> {
+    let mut bytes = Vec::new();
+    for row in rows {
+        serde_json::to_writer(&mut bytes, row)
+            .map_err(|error| ExportError::Failed { format, problem: error.to_string() })?;
+        bytes.push(b'\n');
+    }
+    Ok(ExportFile { name: name.to_owned(), bytes })
+}
+
 /// A file format.
 pub trait Export {
     /// What it is called on the command line.
@@ -63,6 +140,14 @@ pub enum ExportError {
         invoice: String,
         /// What is wrong.
         problem: String,
+    },
+    /// The format needs to know customers that it does not.
+    #[error("{format} does not know the customers {}", .customers.join(", "))]
+    UnknownCustomers {
+        /// The format.
+        format: &'static str,
+        /// Their ids, in order.
+        customers: Vec<String>,
     },
     /// A library failed.
     #[error("cannot write {format}: {problem}")]

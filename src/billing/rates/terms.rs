@@ -1,73 +1,68 @@
-//! What holds for a plan as a whole: what a month costs at least and what is taken off. Once for all time in the plan
-//! itself, or as `[[plan.terms]]` one after the other; both at once are refused, and so are two terms of one day.
+//! A plan's own terms: what a month costs at least, and a percentage off. They may change; then each has its interval.
 
 use crate::base::document::{Item, Section};
 use crate::base::{HalfOpen, Micros, Nanos};
 
-use super::amount::monthly;
-use super::{Claim, Reader, overlaps};
-use crate::billing::bill::parse_percent;
+use super::super::bill::parse_percent;
+use super::super::interval::{Claim, overlaps};
+use super::decimal;
 
-const TERMS_KEYS: &[&str] = &["minimum", "discount_percent", "from", "to"];
-const PLAIN_KEYS: &[&str] = &["minimum", "discount_percent"];
-
-/// Minimum and discount of a plan for an interval.
+/// What applies to a plan for an interval.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct PlanTerms {
+pub struct Terms {
     /// What a whole month costs at least, after the discount.
     pub minimum: Nanos,
-    /// Parts of a million taken off what usage and flat prices cost.
+    /// Parts of a million off what usage and flat prices cost.
     pub discount_ppm: u32,
     /// When; whole billing days.
     pub valid: HalfOpen<Micros>,
-    /// Where they were written.
-    pub line: u32,
 }
 
-impl Reader<'_> {
-    /// The terms of a plan in the order of the file; none where it takes nothing off and asks for nothing.
-    pub(super) fn terms(&self, plan: &Section<'_>) -> Option<Vec<PlanTerms>> {
-        if plan.get("terms").is_none() {
-            let term = self.term(plan)?;
-            let says_something = term.minimum != Nanos(0) || term.discount_ppm != 0;
-            return Some(says_something.then_some(term).into_iter().collect());
-        }
-        for item in PLAIN_KEYS.iter().filter_map(|key| plan.get(key)) {
-            item.problem("this plan has [[plan.terms]] too; write it there, so that there is one place to look");
-        }
-        let sections = plan.sections("terms", TERMS_KEYS);
-        let terms: Vec<PlanTerms> = sections.iter().filter_map(|section| self.term(section)).collect();
-        if terms.len() != sections.len() {
-            return None;
-        }
-        for overlap in overlaps(terms.iter().zip(0..).map(|(term, at)| ((), Claim { valid: term.valid, line: at }))) {
-            let first = &terms[overlap.first.line as usize];
-            sections[overlap.second.line as usize].problem(format!(
-                "terms of one plan at once: line {} already covers {}; end it with `to`",
-                first.line,
-                self.zone.show(first.valid)
-            ));
-        }
-        Some(terms)
+/// The terms of a plan, by time; `None` only where a problem was noted.
+pub(super) fn read(plan: &Section<'_>, valid: impl Fn(&Section<'_>) -> Option<HalfOpen<Micros>>) -> Option<Vec<Terms>> {
+    let sections = plan.sections("terms", &["minimum", "discount_percent", "from", "to"]);
+    let of_plan = ["minimum", "discount_percent"].into_iter().find_map(|key| plan.get(key));
+    if let (Some(item), false) = (&of_plan, sections.is_empty()) {
+        item.problem("say this once: in the plan, or in its [[plan.terms]] where it changes");
+        return None;
     }
-
-    fn term(&self, section: &Section<'_>) -> Option<PlanTerms> {
-        let minimum = section.get("minimum").map_or(Some(Nanos(0)), |item| monthly(&item));
-        let discount_ppm = section.get("discount_percent").map_or(Some(0), |item| percent(&item));
-        // A plan has no `from` and `to` of its own: these are then unknown keys, told already.
-        let valid = self.valid(section);
-        Some(PlanTerms { minimum: minimum?, discount_ppm: discount_ppm?, valid: valid?, line: section.line() })
+    if sections.is_empty() {
+        let (minimum, discount_ppm) = amounts(plan)?;
+        let none = minimum == Nanos(0) && discount_ppm == 0;
+        return Some(if none { Vec::new() } else { vec![Terms { minimum, discount_ppm, valid: valid(plan)? }] });
     }
+    let read = |section: &Section<'_>| {
+        let (minimum, discount_ppm) = amounts(section)?;
+        Some((Terms { minimum, discount_ppm, valid: valid(section)? }, section.line()))
+    };
+    let mut terms: Vec<(Terms, u32)> = sections.iter().filter_map(read).collect();
+    if terms.len() < sections.len() {
+        return None;
+    }
+    let claims = terms.iter().map(|(terms, line)| ((), Claim { valid: terms.valid, line: *line }));
+    for overlap in overlaps(claims) {
+        if let Some(section) = sections.iter().find(|section| section.line() == overlap.second.line) {
+            section.problem(format!("line {} already says what applies then; end it with `to`", overlap.first.line));
+        }
+    }
+    terms.sort_by_key(|(terms, _)| terms.valid.from);
+    Some(terms.into_iter().map(|(terms, _)| terms).collect())
 }
 
-fn percent(item: &Item<'_>) -> Option<u32> {
+fn amounts(section: &Section<'_>) -> Option<(Nanos, u32)> {
+    let minimum = section.get("minimum").map_or(Some(Nanos(0)), |item| decimal(&item));
+    let discount = section.get("discount_percent").map_or(Some(0), |item| percentage(&item));
+    Some((minimum?, discount?))
+}
+
+fn percentage(item: &Item<'_>) -> Option<u32> {
     let Some(text) = item.as_text() else {
-        item.wrong_type("a decimal in quotes such as \"12.5\", which is exact");
+        item.wrong_type("a percentage in quotes such as \"12.5\", which is exact");
         return None;
     };
     let ppm = parse_percent(text);
     if ppm.is_none() {
-        item.problem(format!("`{text}` is no percentage from 0 to 100 with at most 4 places after the point"));
+        item.problem("this is not a percentage from 0 to 100 with at most 4 places");
     }
     ppm
 }

@@ -5,7 +5,8 @@ use std::fs;
 use crate::base::document::{Item, Section};
 use crate::base::problem::Problems;
 use crate::base::time::ParseTimeError;
-use crate::billing::{Billing, BillingDay, BillingFiles, BillingZone, ConfigFile, is_hashed, known_currency};
+use crate::billing::invoice::Currency;
+use crate::billing::{Billing, BillingDay, BillingFiles, BillingZone, ConfigFile, is_hashed};
 use crate::decode::{Identifies, KeySpec};
 use crate::model::Meter;
 
@@ -31,7 +32,7 @@ pub(super) fn read(
         None => Some(None),
     };
     let currency = match section.get("currency") {
-        Some(item) => known_currency(&item),
+        Some(item) => currency(&item),
         None if section.get("rates").is_some() => {
             section.problem("`currency` is missing in [billing]: rates need one, such as \"USD\"");
             None
@@ -112,6 +113,19 @@ fn zone(item: &Item<'_>) -> Option<BillingZone> {
 
 fn day(item: &Item<'_>) -> Option<BillingDay> {
     item.moment()?.parse().map_err(|error: ParseTimeError| item.problem(error.to_string())).ok()
+}
+
+fn currency<'d>(item: &Item<'d>) -> Option<&'d str> {
+    let text = item.text()?;
+    if text.len() != 3 || !text.bytes().all(|b| b.is_ascii_uppercase()) {
+        item.problem("a currency is the three capital letters of ISO 4217, such as \"USD\"");
+        return None;
+    }
+    if let Err(error) = Currency::of(text) {
+        item.problem(error.to_string());
+        return None;
+    }
+    Some(text)
 }
 
 fn config_file(item: &Item<'_>, around: &Around<'_>) -> Option<ConfigFile> {

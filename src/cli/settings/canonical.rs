@@ -7,7 +7,7 @@ use std::fmt::Write as _;
 use serde_json::{Value, json};
 
 use crate::base::{HalfOpen, Micros};
-use crate::billing::{Billing, Model, Plan};
+use crate::billing::Billing;
 use crate::decode::{ClientIp, Format, Identifies, KeySpec, Limits};
 use crate::model::{Meter, MeterValue};
 
@@ -85,6 +85,8 @@ fn meter(meter: &Meter) -> String {
     let value = match &meter.value {
         MeterValue::Count => json!(["count"]),
         MeterValue::Sum(expression) => json!(["sum", expression]),
+        MeterValue::Unique(expression) => json!(["unique", expression]),
+        MeterValue::Max(expression) => json!(["max", expression]),
     };
     fact("meter", &[json!(meter.name), json!(sources), json!(meter.where_sql), value, json!(meter.group_by)])
 }
@@ -114,34 +116,21 @@ fn billing(billing: &Billing) -> Vec<String> {
         let who = [json!(row.customer_id), json!(id), json!(fingerprint), json!(row.label)];
         fact("key", &[&who[..], &[range(row.valid), extra(&row.extra)]].concat())
     }));
-    facts.extend(billing.rates.iter().flat_map(|rates| rates.plans()).flat_map(plan));
-    facts
-}
-
-fn plan(plan: &Plan) -> Vec<String> {
-    let mut facts = vec![fact("plan", &[json!(plan.id), json!(plan.name), json!(plan.currency)])];
-    facts.extend(plan.terms.iter().map(|terms| {
-        let off = [json!(terms.minimum.to_string()), json!(terms.discount_ppm)];
-        fact("terms", &[&[json!(plan.id)][..], &off, &[range(terms.valid)]].concat())
-    }));
-    facts.extend(plan.prices.iter().enumerate().map(|(position, price)| {
-        let mut matches: Vec<Value> = price.matches.iter().map(|m| json!([m.column, m.values])).collect();
-        matches.sort_by_key(Value::to_string);
-        let how = [json!(price.model.name()), model(&price.model), json!(matches)];
-        let what = [json!(plan.id), json!(position), json!(price.id), json!(price.meter)];
-        fact("price", &[&what[..], &how, &[range(price.valid)]].concat())
-    }));
-    facts
-}
-
-fn model(model: &Model) -> Value {
-    match model {
-        Model::PerUnit(tiers) | Model::Graduated(tiers) | Model::Volume(tiers) => {
-            tiers.iter().map(|tier| json!([tier.up_to, tier.unit_price.to_string()])).collect()
-        }
-        Model::Package(package) => json!([package.size, package.free, package.unit_price.to_string()]),
-        Model::Flat(amount) => json!([amount.to_string()]),
+    for plan in billing.rates.iter().flat_map(|rates| rates.plans()) {
+        let terms: Vec<Value> =
+            plan.terms.iter().map(|terms| json!([terms.minimum, terms.discount_ppm, range(terms.valid)])).collect();
+        facts.push(fact("plan", &[json!(plan.id), json!(plan.name), json!(billing.currency_of(plan)), json!(terms)]));
+        facts.extend(plan.prices.iter().enumerate().map(|(position, price)| {
+            let tiers: Vec<Value> =
+                price.tiers.iter().map(|tier| json!([tier.up_to, tier.unit_price.to_string()])).collect();
+            let mut matches: Vec<Value> = price.matches.iter().map(|m| json!([m.column, m.values])).collect();
+            matches.sort_by_key(Value::to_string);
+            let numbers = json!([tiers, price.size, price.amount]);
+            let terms = [json!(price.id), json!(price.meter), json!(price.model.name()), numbers, json!(matches)];
+            fact("price", &[&[json!(plan.id), json!(position)][..], &terms, &[range(price.valid)]].concat())
+        }));
     }
+    facts
 }
 
 fn range(range: HalfOpen<Micros>) -> Value {

@@ -3,7 +3,7 @@
 use crate::base::document::{Item, Section};
 use crate::base::problem::suggestion;
 use crate::decode::Limits;
-use crate::model::{Meter, MeterValue};
+use crate::model::{Meter, MeterError, MeterPart, MeterValue};
 
 use super::sources::{Declared, days, name};
 use super::{BuildSettings, Retention};
@@ -18,7 +18,11 @@ pub(super) fn meters(root: &Section<'_>, sources: &[Declared<'_>]) -> Option<Vec
             section.problem(format!("meter `{}` is defined twice", meter.name));
         }
         if let Err(error) = meter.check() {
-            section.problem(chain(&error));
+            // The setting's line, or the meter's where the setting is left out.
+            match section.get(error.part.name()) {
+                Some(item) => item.problem(chain(&error)),
+                None => section.problem(chain(&error)),
+            }
         }
         meters.push(meter);
     }
@@ -29,9 +33,13 @@ fn meter(section: &Section<'_>, sources: &[Declared<'_>]) -> Option<Meter> {
     let name = section.required("name").and_then(|item| name(&item));
     let value = match section.get("value") {
         None => Some(MeterValue::Count),
-        Some(item) => item.text().map(|text| match text {
-            "count" => MeterValue::Count,
-            expression => MeterValue::Sum(expression.to_owned()),
+        Some(item) => item.text().and_then(|text| match MeterValue::read(text) {
+            Ok(value) => Some(value),
+            Err(problem) => {
+                let meter = name.clone().unwrap_or_default();
+                item.problem(MeterError { meter, part: MeterPart::Value, problem }.to_string());
+                None
+            }
         }),
     };
     let where_sql = match section.get("where") {

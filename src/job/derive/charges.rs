@@ -8,7 +8,7 @@ use arrow::compute::take_record_batch;
 use arrow::datatypes::Date32Type;
 use arrow::util::display::array_value_to_string;
 
-use crate::base::{Digest, HalfOpen, UtcDay};
+use crate::base::{Digest, UtcDay};
 use crate::billing::{BillingDay, BillingMonth};
 use crate::lake::{FileSlot, Replacement};
 use crate::model::{MonthBounds, charges_sql};
@@ -20,15 +20,31 @@ use super::{Derivation, Work, arrow_fault, digest_of, text_digest};
 
 const TABLE: Table = Table::ChargesDaily;
 
-/// What a month is priced from: the files of its usage, and what they were made under.
+/// The usage of a month: its files, and what they were made under.
 #[derive(Default)]
 struct Month {
     inputs: Vec<String>,
     config: Vec<String>,
+    last: Option<BillingDay>,
 }
 
 pub(super) async fn build(work: &mut Work<'_>) -> Result<(), JobError> {
-    let months = months(work)?;
+    let today = Terms::read(&work.with.config)?;
+    let mut months: BTreeMap<BillingMonth, Month> = BTreeMap::new();
+    for file in work.tables[&Table::UsageDaily].files() {
+        let Some(day) = file.day.map(|day| BillingDay(day.0)) else { continue };
+        let month = months.entry(day.month()).or_default();
+        month.inputs.push(file.path.clone());
+        // What mattered to the usage of a day is what matters to its price.
+        let usage = work.built.now(Table::UsageDaily, &day.to_string());
+        month.config.extend(usage.map(|part| format!("{day} {}", part.config)));
+        month.last = month.last.max(Some(day));
+    }
+    if today.charge_by_time() && work.with.has_rates {
+        fill(&mut months);
+    }
+    let newest = months.keys().next_back().copied();
+    months.retain(|month, _| work.with.rules(*month).start.is_none_or(|start| start <= month.last_day()));
     let mut replace: Vec<(String, Replacement)> = Vec::new();
     for file in work.tables[&TABLE].files() {
         if let Some(day) = file.day
@@ -37,47 +53,32 @@ pub(super) async fn build(work: &mut Work<'_>) -> Result<(), JobError> {
             replace.push((day.to_string(), Replacement { slot: file.slot.clone(), new: None }));
         }
     }
-    for (month, (bounds, Month { mut inputs, config })) in months {
+    for (month, Month { mut inputs, mut config, last }) in months {
+        let rules = work.with.rules(month);
+        let of_close = rules.closed.map(|_| Terms::read(rules.config)).transpose()?;
+        let terms = of_close.as_ref().unwrap_or(&today);
+        // A month is over once it is closed or there is usage of a later one; till then it is priced as far as it is known.
+        let is_open = Some(month) == newest && rules.closed.is_none();
+        let last = last.filter(|_| is_open).unwrap_or(month.last_day());
+        config.push(format!("up to {last} {}", terms.digest_of_time(work.with.zone.month_bounds(month))));
         inputs.push(text_digest(TABLE));
-        inputs.extend(bounds.days.iter().map(|(day, start)| format!("{day} {start}")));
         let (inputs, config) = (digest_of(inputs), digest_of(config).to_string());
         if !work.keep(TABLE, &month.to_string(), slots_of(month), inputs, &config) {
-            replace.extend(price(work, month, &bounds, inputs, &config).await?);
+            work.stale(TABLE, &month.to_string())?;
+            replace.extend(price(work, month, last, inputs, &config).await?);
         }
     }
     work.commit(TABLE, replace).await
 }
 
-/// Every month from the first to the last with usage, once there are rates: a flat price asks for no usage. Days before
-/// billing starts are left out, and so are those of the last month after its last usage.
-fn months(work: &Work<'_>) -> Result<BTreeMap<BillingMonth, (MonthBounds, Month)>, JobError> {
-    let mut months: BTreeMap<BillingMonth, (MonthBounds, Month)> = BTreeMap::new();
-    let usage: Vec<(BillingDay, &str)> = work.tables[&Table::UsageDaily]
-        .files()
-        .into_iter()
-        .filter_map(|file| file.day.map(|day| (BillingDay(day.0), file.path.as_str())))
-        .collect();
-    let days = || usage.iter().map(|(day, _)| *day);
-    let (Some(first), Some(last), true) = (days().min(), days().max(), work.with.has_rates) else { return Ok(months) };
-    let terms = Terms::read(&work.with.config)?;
-    let mut month = first.month();
-    while month <= last.month() {
-        let bounds = bounds(work.with, month.last_day().min(last));
-        if let (Some((_, from)), Some((day, _))) = (bounds.days.first(), bounds.days.last()) {
-            let to = work.with.zone.bounds(BillingDay(day.0)).to;
-            let config = vec![terms.digest_of_standing(HalfOpen { from: *from, to }).to_string()];
-            months.insert(month, (bounds, Month { config, ..Month::default() }));
-        }
+/// Months between the first and the last with usage have days too.
+fn fill(months: &mut BTreeMap<BillingMonth, Month>) {
+    let Some((first, last)) = months.keys().next().copied().zip(months.keys().next_back().copied()) else { return };
+    let mut month = first;
+    while month < last {
+        months.entry(month).or_default();
         month = month.next();
     }
-    for (day, path) in usage {
-        let Some((_, month)) = months.get_mut(&day.month()) else { continue };
-        month.inputs.push(path.to_owned());
-        // What mattered to the usage of a day is what matters to its price.
-        let made = work.built.now(Table::UsageDaily, &day.to_string());
-        month.config.extend(made.map(|part| format!("{day} {}", part.config)));
-    }
-    Ok(months)
 }
 
 fn slots_of(month: BillingMonth) -> Vec<FileSlot> {
@@ -86,9 +87,9 @@ fn slots_of(month: BillingMonth) -> Vec<FileSlot> {
 
 /// The days of a day's month up to it that are charged.
 fn bounds(with: &Derivation, last: BillingDay) -> MonthBounds {
-    let days = last.month().days().take_while(|day| *day <= last);
-    let days = days.filter(|day| with.start.is_none_or(|start| start <= *day));
-    MonthBounds { days: days.map(|day| (UtcDay(day.0), with.zone.start(day))).collect() }
+    let start = with.rules(last.month()).start;
+    let priced = last.month().days().filter(|day| *day <= last && start.is_none_or(|start| *day >= start));
+    MonthBounds { days: priced.map(|day| (UtcDay(day.0), with.zone.start(day))).collect() }
 }
 
 /// The text that prices the month of a day up to that day.
@@ -99,12 +100,14 @@ pub(super) fn statement(with: &Derivation, last: BillingDay) -> String {
 async fn price(
     work: &mut Work<'_>,
     month: BillingMonth,
-    bounds: &MonthBounds,
+    last: BillingDay,
     inputs: Digest,
     config: &str,
 ) -> Result<Vec<(String, Replacement)>, JobError> {
-    let rows = work.engine().await?.charges(&month.to_string(), bounds).await?;
-    balanced(work, &rows, month, bounds).await?;
+    let rows = work.engine_of(month).await?.charges(&month.to_string(), &bounds(work.with, last)).await?;
+    if work.with.rules(month).has_rates {
+        balanced(work, &rows, month, last).await?;
+    }
     work.built.made(TABLE, &month.to_string(), slots_of(month), inputs, config, rows.num_rows());
     let mut by_day = split(&rows)?;
     let mut replace = Vec::new();
@@ -122,17 +125,12 @@ async fn price(
 }
 
 /// Everything mapped is charged: what a price takes adds up to the usage, per day, customer and meter.
-async fn balanced(
-    work: &Work<'_>,
-    rows: &RecordBatch,
-    month: BillingMonth,
-    bounds: &MonthBounds,
-) -> Result<(), JobError> {
-    let (Some((first, _)), Some((last, _))) = (bounds.days.first(), bounds.days.last()) else { return Ok(()) };
+async fn balanced(work: &Work<'_>, rows: &RecordBatch, month: BillingMonth, last: BillingDay) -> Result<(), JobError> {
     let sql = format!(
         "SELECT day, customer_id, meter, CAST(sum(CAST(quantity AS DECIMAL(38, 0))) AS VARCHAR) AS quantity \
-         FROM usage_daily WHERE attribution = 'mapped' AND quantity <> 0 AND day >= DATE '{first}' AND day <= DATE '{last}' \
-         GROUP BY day, customer_id, meter"
+         FROM usage_daily WHERE attribution = 'mapped' AND quantity <> 0 AND day >= DATE '{}' AND day <= DATE '{last}' \
+         GROUP BY day, customer_id, meter",
+        month.first_day()
     );
     let mut used = Quantities::new();
     let mut found = work.engine().await?.query(&sql).await?;
@@ -144,7 +142,7 @@ async fn balanced(
     match used.iter().find(|(unit, quantity)| charged.get(*unit) != Some(*quantity)) {
         None if used.len() == charged.len() => Ok(()),
         differs => Err(JobError::Conservation {
-            day: *last,
+            day: UtcDay(last.0),
             what: format!(
                 "usage and charges of {month} differ: used {differs:?}, charged {:?}",
                 differs.and_then(|(unit, _)| charged.get(unit))
@@ -162,7 +160,7 @@ fn add(batch: &RecordBatch, to: &mut Quantities) -> Result<(), JobError> {
         batch.column_by_name(name).ok_or_else(|| arrow_fault(TABLE)(missing()))
     };
     let columns = [column("day")?, column("customer_id")?, column("meter")?, column("quantity")?];
-    // What has no meter prices no usage.
+    // What has no meter prices no usage, and what is rated again counts no more of it.
     for row in (0..batch.num_rows()).filter(|row| columns[2].is_valid(*row)) {
         let mut text = Vec::with_capacity(columns.len());
         for column in columns {

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use arrow::array::{AsArray, RecordBatch, StringViewArray};
-use arrow::datatypes::{Decimal128Type, TimestampMicrosecondType};
+use arrow::datatypes::TimestampMicrosecondType;
 use arrow::util::display::array_value_to_string;
 
 use crate::base::{Digest, HalfOpen, Micros};
@@ -17,14 +17,8 @@ use super::{Work, arrow_fault, digest_of};
 /// Writes the tables where they differ from what the lake holds.
 pub(super) async fn build(work: &mut Work<'_>) -> Result<(), JobError> {
     let config = &work.with.config;
-    let tables = [
-        (Table::Customers, &config.customers),
-        (Table::ApiKeys, &config.api_keys),
-        (Table::Prices, &config.prices),
-        (Table::PriceMatches, &config.price_matches),
-        (Table::PlanTerms, &config.plan_terms),
-    ];
-    for (table, rows) in tables {
+    for table in ConfigTables::TABLES {
+        let rows = config.of(table);
         let inputs = digest_of(lines(table, rows)?);
         if work.keep(table, "all", vec![FileSlot::whole()], inputs, "") {
             continue;
@@ -53,14 +47,14 @@ pub(super) struct Terms {
     keys: Vec<Term>,
     /// By customer, leading to the plan.
     customers: Vec<Term>,
-    /// By plan, those that take usage.
+    /// By plan.
     prices: Vec<Term>,
     /// What they ask for, by plan; in force with the price whose interval it names.
     matches: Vec<Term>,
-    /// By plan, what is charged for being on it: flat prices, and terms with a minimum.
-    standing: Vec<Term>,
-    /// By plan, the other terms.
-    discounts: Vec<Term>,
+    /// What plans ask for besides their prices, by plan.
+    plan_terms: Vec<Term>,
+    /// Flat prices, by plan.
+    fees: Vec<Term>,
 }
 
 /// A key of a source.
@@ -68,19 +62,18 @@ pub(super) type KeyName = (String, String);
 
 impl Terms {
     pub(super) fn read(config: &ConfigTables) -> Result<Self, JobError> {
-        let meter = Column::of(&config.prices, Table::Prices, "meter")?;
-        let minimum = config.plan_terms.column_by_name("minimum").and_then(|c| c.as_primitive_opt::<Decimal128Type>());
-        let prices = terms(Table::Prices, &config.prices, &["plan"], "price_id")?;
-        let plan_terms = terms(Table::PlanTerms, &config.plan_terms, &["plan"], "plan")?;
-        let (prices, flat) = split(prices, |row| !meter.text(row).is_empty());
-        let (minimums, discounts) = split(plan_terms, |row| minimum.is_some_and(|minimum| minimum.value(row) > 0));
+        let (fees, prices) = terms(Table::Prices, &config.prices, &["plan"], "price_id")?
+            .into_iter()
+            .zip(texts(&config.prices, "model")?)
+            .partition::<Vec<_>, _>(|(_, model)| model == "flat");
+        let only = |terms: Vec<(Term, String)>| terms.into_iter().map(|(term, _)| term).collect();
         Ok(Self {
             keys: terms(Table::ApiKeys, &config.api_keys, &["source", "key_ref"], "customer_id")?,
             customers: terms(Table::Customers, &config.customers, &["customer_id"], "plan")?,
-            prices,
+            prices: only(prices),
+            fees: only(fees),
+            plan_terms: terms(Table::PlanTerms, &config.plan_terms, &["plan"], "currency")?,
             matches: terms(Table::PriceMatches, &config.price_matches, &["plan"], "price_id")?,
-            standing: flat.into_iter().chain(minimums).collect(),
-            discounts,
         })
     }
 
@@ -96,15 +89,18 @@ impl Terms {
         digest_of(lines)
     }
 
-    /// The digest of the rows that matter to the charges of `bounds` whatever usage there is: the terms of plans, flat
-    /// prices, and who is on a plan that asks for something without usage.
-    pub(super) fn digest_of_standing(&self, bounds: HalfOpen<Micros>) -> Digest {
-        let in_bounds = |term: &&Term| term.valid.overlaps(&bounds);
-        let standing: Vec<&Term> = self.standing.iter().filter(in_bounds).collect();
-        let plans: BTreeSet<&str> = standing.iter().map(|term| &*term.name).collect();
-        let customers = self.customers.iter().filter(in_bounds).filter(|term| plans.contains(&*term.leads_to));
-        let rows = standing.iter().copied().chain(self.discounts.iter().filter(in_bounds)).chain(customers);
-        digest_of(rows.map(|term| term.line.clone()).collect())
+    /// Whether days cost something whether or not there is usage.
+    pub(super) fn charge_by_time(&self) -> bool {
+        !self.fees.is_empty() || !self.plan_terms.is_empty()
+    }
+
+    /// The rows that matter to what `bounds` cost without any usage: fees, minimums, discounts, and who is on their plans.
+    pub(super) fn digest_of_time(&self, bounds: HalfOpen<Micros>) -> Digest {
+        let of_plans = || self.fees.iter().chain(&self.plan_terms).filter(|term| term.valid.overlaps(&bounds));
+        let plans: BTreeSet<&str> = of_plans().map(|term| &*term.name).collect();
+        let on_them =
+            self.customers.iter().filter(|term| plans.contains(&*term.leads_to) && term.valid.overlaps(&bounds));
+        digest_of(of_plans().chain(on_them).map(|term| term.line.clone()).collect())
     }
 
     /// The instants within `bounds` at which an interval of one of these keys begins or ends.
@@ -130,13 +126,6 @@ impl Terms {
         };
         keys.iter().flat_map(of).collect()
     }
-}
-
-/// The rows of which it holds, and the others.
-fn split(terms: Vec<Term>, holds: impl Fn(usize) -> bool) -> (Vec<Term>, Vec<Term>) {
-    let (yes, no): (Vec<_>, Vec<_>) = terms.into_iter().enumerate().partition(|(row, _)| holds(*row));
-    let terms = |rows: Vec<(usize, Term)>| rows.into_iter().map(|(_, term)| term).collect();
-    (terms(yes), terms(no))
 }
 
 fn key_name(source: &str, key_ref: &str) -> String {
@@ -193,6 +182,12 @@ fn terms(table: Table, rows: &RecordBatch, name: &[&str], leads_to: &str) -> Res
     Ok(terms.collect())
 }
 
+/// The texts of a column.
+fn texts(rows: &RecordBatch, name: &str) -> Result<Vec<String>, JobError> {
+    let column = Column::of(rows, Table::Prices, name)?;
+    Ok((0..rows.num_rows()).map(|row| column.text(row)).collect())
+}
+
 /// A text column; NULL is empty.
 struct Column<'a>(&'a StringViewArray);
 
@@ -207,6 +202,11 @@ impl<'a> Column<'a> {
         use arrow::array::Array;
         if self.0.is_valid(row) { self.0.value(row).to_owned() } else { String::new() }
     }
+}
+
+/// The digest of a table's rows.
+pub(super) fn lines_digest(table: Table, rows: &RecordBatch) -> Result<String, JobError> {
+    Ok(digest_of(lines(table, rows)?).to_string())
 }
 
 /// Each row as one text.

@@ -36,7 +36,8 @@ pub(super) async fn build(work: &mut Work<'_>) -> Result<(), JobError> {
         .filter(|day| !days.contains_key(day))
         .map(|day| (day.to_string(), Replacement { slot: FileSlot::day(day), new: None }));
     let mut replace: Vec<(String, Replacement)> = gone.collect();
-    if !stale.is_empty() {
+    if let Some((day, _)) = stale.first() {
+        work.stale(Table::CoverageHourly, &day.to_string())?;
         let engine = work.engine().await?;
         let this = &*work;
         let made: Vec<_> = futures::stream::iter(stale)

@@ -11,6 +11,7 @@ mod config;
 mod coverage;
 mod slots;
 mod usage;
+mod wholes;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -20,7 +21,7 @@ use serde_json::{Value, json};
 use tokio::sync::OnceCell;
 
 use crate::base::{Digest, Digester, UtcDay};
-use crate::billing::{BillingDay, BillingMonth, BillingZone, ConfigTables};
+use crate::billing::{BillingDay, BillingMonth, BillingZone, ConfigTables, Owner};
 use crate::lake::{FileSlot, Lake, LakeTable, Replacement};
 use crate::model::{Engine, EngineOptions, Meter, coverage_sql, slots_sql, sql_text, usage_sql};
 use crate::schema::Table;
@@ -45,8 +46,62 @@ pub struct Derivation {
     pub has_rates: bool,
     /// Sources of which an empty hour is a gap.
     pub heartbeat: Vec<String>,
+    /// Closed months, with what each was closed under.
+    pub closed: BTreeMap<BillingMonth, ClosedRules>,
     /// What SQL may use.
     pub engine: EngineOptions,
+}
+
+/// What a closed month is derived under, whatever the configuration says today.
+#[derive(Clone, Debug)]
+pub struct ClosedRules {
+    /// The meters.
+    pub meters: Vec<Meter>,
+    /// Usage of earlier days is shown, never charged or held.
+    pub start: Option<BillingDay>,
+    /// There were prices.
+    pub has_rates: bool,
+    /// Customers, keys and prices as tables.
+    pub config: ConfigTables,
+}
+
+/// What the days of a month are derived under.
+#[derive(Clone, Copy)]
+pub(super) struct Rules<'a> {
+    /// The month, where it is closed.
+    closed: Option<BillingMonth>,
+    meters: &'a [Meter],
+    start: Option<BillingDay>,
+    has_rates: bool,
+    config: &'a ConfigTables,
+}
+
+impl Derivation {
+    /// The meters that count a month.
+    pub fn meters_of(&self, month: BillingMonth) -> &[Meter] {
+        self.rules(month).meters
+    }
+
+    /// Who owned which key in a month, by source and key.
+    pub fn owners(&self, month: BillingMonth) -> Vec<Owner> {
+        self.rules(month).config.owners()
+    }
+
+    /// What a month is derived under: for a closed one what it was closed under.
+    pub(super) fn rules(&self, month: BillingMonth) -> Rules<'_> {
+        match self.closed.get(&month) {
+            Some(ClosedRules { meters, start, has_rates, config }) => {
+                Rules { closed: Some(month), meters, start: *start, has_rates: *has_rates, config }
+            }
+            None => Rules {
+                closed: None,
+                meters: &self.meters,
+                start: self.start,
+                has_rates: self.has_rates,
+                config: &self.config,
+            },
+        }
+    }
 }
 
 /// What a derived build changed.
@@ -86,7 +141,7 @@ pub async fn statement(lake: &Lake, with: &Derivation, table: Table, day: UtcDay
         Table::CoverageHourly => coverage_sql(day, &with.heartbeat),
         Table::UsageSlots => {
             let (from, to) = (day.first_hour(), day.next().first_hour());
-            let texts = slots::metered(&with.meters)
+            let texts = slots::metered(with.rules(billing_day.month()).meters)
                 .map(|(source, meter)| Ok(slots_sql(meter, source, from, to)?))
                 .collect::<Result<Vec<_>, JobError>>()?;
             texts.join(";\n\n")
@@ -94,9 +149,10 @@ pub async fn statement(lake: &Lake, with: &Derivation, table: Table, day: UtcDay
         Table::UsageDaily => {
             let mut report = DeriveReport::default();
             let work = Work::open(lake, with, &mut report).await?;
-            let terms = config::Terms::read(&with.config)?;
+            let rules = with.rules(billing_day.month());
+            let terms = config::Terms::read(rules.config)?;
             let keys = usage::keys_seen(&work, &[billing_day]).await?;
-            usage_sql(&usage::usage_day(with, &terms, &keys, billing_day), &with.meters)?
+            usage_sql(&usage::usage_day(with, &terms, &keys, billing_day), rules.meters)?
         }
         Table::ChargesDaily => charges::statement(with, billing_day),
         _ => return Ok(None),
@@ -163,6 +219,8 @@ struct Work<'a> {
     /// The tables as they were when the attempt began, or as its own commits left them.
     tables: BTreeMap<Table, LakeTable>,
     engine: OnceCell<Engine>,
+    /// The sessions of closed months: the same tables, the configuration of their close.
+    of_closed: BTreeMap<BillingMonth, OnceCell<Engine>>,
     built: Built,
     /// Nothing is made: the first part that is stale ends the attempt with [`JobError::Stale`].
     only_look: bool,
@@ -187,7 +245,8 @@ impl<'a> Work<'a> {
             tables.extend(level.iter().copied().zip(opened));
         }
         let built = Built::read(lake, &tables[&Table::Built]).await?;
-        Ok(Self { lake, with, tables, engine: OnceCell::new(), built, only_look: false, report })
+        let of_closed = with.closed.keys().map(|month| (*month, OnceCell::new())).collect();
+        Ok(Self { lake, with, tables, engine: OnceCell::new(), of_closed, built, only_look: false, report })
     }
 
     /// Whether a part was made from these inputs and is as it was left; then it stays.
@@ -205,21 +264,26 @@ impl<'a> Work<'a> {
 
     /// The session, opened when the first statement needs it; it sees every table as this attempt does.
     async fn engine(&self) -> Result<&Engine, JobError> {
-        self.engine
-            .get_or_try_init(|| async {
-                let engine = Engine::new(self.with.engine)?;
-                for at in self.tables.values() {
-                    engine.see(at).await?;
-                }
-                let config = &self.with.config;
-                engine.put(Table::Customers, vec![config.customers.clone()])?;
-                engine.put(Table::ApiKeys, vec![config.api_keys.clone()])?;
-                engine.put(Table::Prices, vec![config.prices.clone()])?;
-                engine.put(Table::PriceMatches, vec![config.price_matches.clone()])?;
-                engine.put(Table::PlanTerms, vec![config.plan_terms.clone()])?;
-                Ok(engine)
-            })
-            .await
+        self.engine.get_or_try_init(|| self.session(&self.with.config)).await
+    }
+
+    /// The session for a month: where it is closed, with the configuration of its close.
+    async fn engine_of(&self, month: BillingMonth) -> Result<&Engine, JobError> {
+        match self.of_closed.get(&month) {
+            Some(session) => session.get_or_try_init(|| self.session(self.with.rules(month).config)).await,
+            None => self.engine().await,
+        }
+    }
+
+    async fn session(&self, config: &ConfigTables) -> Result<Engine, JobError> {
+        let engine = Engine::new(self.with.engine)?;
+        for at in self.tables.values() {
+            engine.see(at).await?;
+        }
+        for table in ConfigTables::TABLES {
+            engine.put(table, vec![config.of(table).clone()])?;
+        }
+        Ok(engine)
     }
 
     /// Rows, with or without `day`, become the content of a slot once committed.
@@ -252,7 +316,8 @@ impl<'a> Work<'a> {
         told.extend(changed.map(|(_, part)| part));
         told.sort_unstable();
         told.dedup();
-        if let Some(engine) = self.engine.get() {
+        let opened = self.of_closed.values().chain([&self.engine]).filter_map(OnceCell::get);
+        for engine in opened {
             engine.see(&done.table).await?;
         }
         self.tables.insert(table, done.table);

@@ -2,6 +2,7 @@
 //! Every meter must have seen every event of the hour, or nothing is written.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::sync::Arc;
 
 use arrow::array::{AsArray, RecordBatch, UInt32Array};
@@ -10,12 +11,13 @@ use arrow::datatypes::{Int64Type, TimestampMicrosecondType};
 use futures::{StreamExt, TryStreamExt};
 
 use crate::base::{Digest, Micros, UtcHour};
+use crate::billing::BillingMonth;
 use crate::lake::{FileSlot, Replacement};
 use crate::model::{Meter, slots_sql};
 use crate::schema::Table;
 
 use super::super::JobError;
-use super::{Work, arrow_fault, digest_of};
+use super::{Derivation, Work, arrow_fault, digest_of};
 
 const TABLE: Table = Table::UsageSlots;
 
@@ -29,12 +31,19 @@ struct Events {
     rows: u64,
 }
 
-/// Some stale hours of one source and day.
+/// Some stale hours of one source and day, all counted under the same rules.
 struct Stretch {
     source: String,
     from: UtcHour,
     to: UtcHour,
+    under: Under,
 }
+
+/// The months whose rules count an hour: two where a month ends within it.
+type Under = Vec<BillingMonth>;
+
+/// Digests of the statements that count each source.
+pub(super) type Statements = BTreeMap<String, Vec<String>>;
 
 /// Each source a meter counts, with the meter.
 pub(super) fn metered(meters: &[Meter]) -> impl Iterator<Item = (&str, &Meter)> {
@@ -43,8 +52,8 @@ pub(super) fn metered(meters: &[Meter]) -> impl Iterator<Item = (&str, &Meter)> 
 
 /// Digests of the statements that count each source. That of any hour stands for all: it holds the text and the meter as
 /// they are run.
-pub(super) fn statements(meters: &[Meter]) -> Result<BTreeMap<String, Vec<String>>, JobError> {
-    let mut statements: BTreeMap<String, Vec<String>> = BTreeMap::new();
+pub(super) fn statements(meters: &[Meter]) -> Result<Statements, JobError> {
+    let mut statements = Statements::new();
     for (source, meter) in metered(meters) {
         let text = slots_sql(meter, source, UtcHour(0), UtcHour(1))?;
         statements.entry(source.to_owned()).or_default().push(Digest::of([&*text]).to_string());
@@ -57,18 +66,27 @@ pub(super) async fn build(work: &mut Work<'_>) -> Result<(), JobError> {
     for table in [Table::OriginRequests, Table::EdgeRequests] {
         for file in work.tables[&table].files() {
             let Some((source, hour)) = file.slot.source.clone().zip(file.slot.utc_hour()) else { continue };
-            if metered(&work.with.meters).any(|(metered, _)| metered == source) {
+            let is_metered =
+                |month: BillingMonth| metered(work.with.rules(month).meters).any(|(name, _)| name == source);
+            if under(work.with, hour).into_iter().any(is_metered) {
                 let unit = units.entry((source, hour)).or_default();
                 unit.files.push(file.path.clone());
                 unit.rows += file.rows;
             }
         }
     }
-    let statements = statements(&work.with.meters)?;
+    let mut known: BTreeMap<Option<BillingMonth>, Statements> = BTreeMap::new();
     let mut stale: BTreeMap<(String, UtcHour), Digest> = BTreeMap::new();
     for ((source, hour), events) in &units {
         let mut inputs = events.files.clone();
-        inputs.extend(statements.get(source).into_iter().flatten().cloned());
+        for month in under(work.with, *hour) {
+            let rules = work.with.rules(month);
+            let statements = match known.entry(rules.closed) {
+                Entry::Occupied(found) => found.into_mut(),
+                Entry::Vacant(vacant) => vacant.insert(statements(rules.meters)?),
+            };
+            inputs.extend(statements.get(source).into_iter().flatten().cloned());
+        }
         let inputs = digest_of(inputs);
         if !work.keep(TABLE, &part_of(source, *hour), vec![FileSlot::unit(source, *hour, 0)], inputs, "") {
             stale.insert((source.clone(), *hour), inputs);
@@ -82,10 +100,13 @@ pub(super) async fn build(work: &mut Work<'_>) -> Result<(), JobError> {
         }
     }
     if !stale.is_empty() {
+        if let Some((source, hour)) = stale.keys().next() {
+            work.stale(TABLE, &part_of(source, *hour))?;
+        }
         work.engine().await?;
         let this = &*work;
         let (units, stale) = (&units, &stale);
-        let made: Vec<Vec<_>> = futures::stream::iter(stretches(stale.keys()))
+        let made: Vec<Vec<_>> = futures::stream::iter(stretches(work.with, stale.keys()))
             .map(|stretch| async move { count(this, &stretch, units).await })
             .buffered(work.with.engine.partitions.get())
             .try_collect()
@@ -106,15 +127,26 @@ pub(super) fn part_of(source: &str, hour: UtcHour) -> String {
     format!("{source}/{hour}")
 }
 
+/// The months an hour lies in, where they are counted under different rules; else the first.
+fn under(with: &Derivation, hour: UtcHour) -> Under {
+    let month_at = |at| with.zone.day_of(at).month();
+    let (first, last) = (month_at(hour.start()), month_at(Micros(hour.end().0 - 1)));
+    let differ = first != last && with.rules(first).closed != with.rules(last).closed;
+    if differ { vec![first, last] } else { vec![first] }
+}
+
 /// Hours that follow one another within a day are counted by one statement per meter; a day bounds what is held in memory.
-fn stretches<'a>(stale: impl Iterator<Item = &'a (String, UtcHour)>) -> Vec<Stretch> {
+fn stretches<'a>(with: &Derivation, stale: impl Iterator<Item = &'a (String, UtcHour)>) -> Vec<Stretch> {
     let mut stretches: Vec<Stretch> = Vec::new();
     for (source, hour) in stale {
-        match stretches.last_mut() {
-            Some(last) if last.source == *source && last.to == *hour && last.from.day() == hour.day() => {
-                last.to = hour.next();
-            }
-            _ => stretches.push(Stretch { source: source.clone(), from: *hour, to: hour.next() }),
+        let under = under(with, *hour);
+        let follows = |last: &Stretch| {
+            let is_next = last.source == *source && last.to == *hour && last.from.day() == hour.day();
+            is_next && last.under.len() == 1 && last.under == under
+        };
+        match stretches.last_mut().filter(|last| follows(last)) {
+            Some(last) => last.to = hour.next(),
+            None => stretches.push(Stretch { source: source.clone(), from: *hour, to: hour.next(), under }),
         }
     }
     stretches
@@ -126,11 +158,15 @@ async fn count(
     stretch: &Stretch,
     units: &BTreeMap<(String, UtcHour), Events>,
 ) -> Result<Vec<(String, UtcHour, usize, Replacement)>, JobError> {
-    let Stretch { source, from, to } = stretch;
+    let Stretch { source, from, to, under } = stretch;
     let engine = work.engine().await?;
     let mut by_hour: BTreeMap<UtcHour, Vec<RecordBatch>> = BTreeMap::new();
     let hours = || (from.0..to.0).map(UtcHour);
-    for (_, meter) in metered(&work.with.meters).filter(|(metered, _)| metered == source) {
+    let meters = under.iter().flat_map(|month| {
+        let meters = metered(work.with.rules(*month).meters).filter(|(metered, _)| metered == source);
+        meters.map(move |(_, meter)| (*month, meter))
+    });
+    for (month, meter) in meters {
         let sql = slots_sql(meter, source, *from, *to)?;
         let rows = engine.make(TABLE, &part_of(source, *from), &sql).await?;
         let mut counted = split(rows)?;
@@ -145,7 +181,9 @@ async fn count(
                 );
                 return Err(JobError::Conservation { day: hour.day(), what });
             }
-            by_hour.entry(hour).or_default().extend(rows);
+            // Where a month ends within the hour, each month's meters count its own slots.
+            let rows = rows.map(|rows| if under.len() > 1 { of_month(work.with, month, &rows) } else { Ok(rows) });
+            by_hour.entry(hour).or_default().extend(rows.transpose()?);
         }
     }
     let mut made = Vec::new();
@@ -173,6 +211,15 @@ fn split(rows: RecordBatch) -> Result<BTreeMap<UtcHour, RecordBatch>, JobError> 
             Ok((hour, part))
         })
         .collect()
+}
+
+/// The rows whose slot lies in the month.
+fn of_month(with: &Derivation, month: BillingMonth, rows: &RecordBatch) -> Result<RecordBatch, JobError> {
+    let starts = rows.column_by_name("slot_start").and_then(|c| c.as_primitive_opt::<TimestampMicrosecondType>());
+    let bounds = with.zone.month_bounds(month);
+    let starts = (0_u32..).zip(starts.map_or(&[][..], |starts| starts.values()));
+    let wanted: Vec<u32> = starts.filter(|(_, start)| bounds.contains(Micros(**start))).map(|(row, _)| row).collect();
+    take_record_batch(rows, &UInt32Array::from(wanted)).map_err(arrow_fault(TABLE))
 }
 
 fn events_of(rows: &RecordBatch) -> i128 {

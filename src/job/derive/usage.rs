@@ -1,6 +1,8 @@
 //! `usage_daily`: one file per billing day, made again when its slots, its statement, or configuration rows that matter to
 //! it change. Every event of the day's slots must be in it, whatever its attribution, or nothing is written.
+//! What meters of distinct values and maxima add to that is in `wholes`.
 
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 
 use arrow::array::{Array, AsArray, RecordBatch};
@@ -9,15 +11,16 @@ use arrow::datatypes::{DataType, Int64Type};
 use futures::{StreamExt, TryStreamExt};
 
 use crate::base::{Digest, Micros, UtcDay};
-use crate::billing::BillingDay;
+use crate::billing::{BillingDay, BillingMonth, ConfigTables};
 use crate::lake::{FileSlot, LakeFile, Replacement};
 use crate::model::{Cut, UsageDay, slot_of, usage_sql};
 use crate::schema::Table;
 
 use super::super::JobError;
-use super::config::{KeyName, Terms};
-use super::slots::{part_of, statements};
-use super::{Derivation, Work, arrow_fault, digest_of, text_digest};
+use super::config::{KeyName, Terms, lines_digest};
+use super::slots::{Statements, part_of, statements as statements_of};
+use super::wholes::{add_inputs, check_wholes};
+use super::{ClosedRules, Derivation, Work, arrow_fault, digest_of, text_digest};
 
 const TABLE: Table = Table::UsageDaily;
 
@@ -33,9 +36,16 @@ struct Stale {
 }
 
 pub(super) async fn build(work: &mut Work<'_>) -> Result<(), JobError> {
-    let days = days_of(work);
-    let keep_all = same_configuration(work);
-    let statements = statements(&work.with.meters)?;
+    let mut days = days_of(work);
+    add_inputs(work, &mut days)?;
+    let keep_all = same_configuration(work)?;
+    let mut statements: BTreeMap<Option<BillingMonth>, Statements> = BTreeMap::new();
+    for rules in days.keys().map(|day| work.with.rules(day.month())) {
+        if let Entry::Vacant(vacant) = statements.entry(rules.closed) {
+            vacant.insert(statements_of(rules.meters)?);
+        }
+    }
+    let of = |day: BillingDay| &statements[&work.with.rules(day.month()).closed];
     // Where the configuration is the same as ever, a day whose files are the same cannot differ: nothing is looked up.
     let mut open: Vec<(BillingDay, Vec<String>)> = Vec::new();
     for (day, files) in days.clone() {
@@ -43,7 +53,7 @@ pub(super) async fn build(work: &mut Work<'_>) -> Result<(), JobError> {
         let before = work.built.config_before(TABLE, &part).filter(|_| keep_all).map(str::to_owned);
         let kept = match before {
             Some(config) => {
-                let inputs = inputs_of(work, &files, &statements, &cut_hours(&config));
+                let inputs = inputs_of(work, &files, of(day), &cut_hours(&config));
                 work.keep(TABLE, &part, vec![slot_of_day(day)], inputs, &config)
             }
             None => false,
@@ -54,18 +64,23 @@ pub(super) async fn build(work: &mut Work<'_>) -> Result<(), JobError> {
     }
     let mut replace: Vec<(String, Replacement)> = gone(work, &days).collect();
     if !open.is_empty() {
-        let terms = Terms::read(&work.with.config)?;
+        let mut terms: BTreeMap<Option<BillingMonth>, Terms> = BTreeMap::new();
         let keys = keys_seen(work, &open.iter().map(|(day, _)| *day).collect::<Vec<_>>()).await?;
         let mut stale = Vec::new();
         for (day, files) in open {
-            let with = usage_day(work.with, &terms, &keys, day);
+            let rules = work.with.rules(day.month());
+            let terms = match terms.entry(rules.closed) {
+                Entry::Occupied(found) => found.into_mut(),
+                Entry::Vacant(vacant) => vacant.insert(Terms::read(rules.config)?),
+            };
+            let with = usage_day(work.with, terms, &keys, day);
             let bounds = work.with.zone.bounds(day);
             let none = BTreeSet::new();
             let relevant = terms.digest(keys.get(&day).unwrap_or(&none), bounds);
             let cuts: BTreeSet<String> = with.cuts.iter().map(|cut| part_of(&cut.source, cut.at.hour())).collect();
             let cuts = cuts.into_iter().collect::<Vec<_>>().join(",");
             let config = format!("{relevant} {bounds} {} {} {cuts}", with.is_before_start, with.has_rates);
-            let inputs = inputs_of(work, &files, &statements, &cut_hours(&config));
+            let inputs = inputs_of(work, &files, of(day), &cut_hours(&config));
             if !work.keep(TABLE, &day.to_string(), vec![slot_of_day(day)], inputs, &config) {
                 stale.push(Stale { day, inputs, config, with });
             }
@@ -80,16 +95,19 @@ async fn make(work: &mut Work<'_>, stale: Vec<Stale>) -> Result<Vec<(String, Rep
     if stale.is_empty() {
         return Ok(Vec::new());
     }
+    if let Some(first) = stale.first() {
+        work.stale(TABLE, &first.day.to_string())?;
+    }
     let expected = slot_events(work, &stale).await?;
     let this = &*work;
-    let engine = this.engine().await?;
     let expected = &expected;
     let made: Vec<_> = futures::stream::iter(stale)
         .map(|stale| async move {
             let part = stale.day.to_string();
-            let sql = usage_sql(&stale.with, &this.with.meters)?;
-            let rows = engine.make(TABLE, &part, &sql).await?;
+            let sql = usage_sql(&stale.with, this.with.rules(stale.day.month()).meters)?;
+            let rows = this.engine_of(stale.day.month()).await?.make(TABLE, &part, &sql).await?;
             conserved(&rows, stale.day, expected.get(&stale.day))?;
+            check_wholes(&rows, stale.day, this.with.rules(stale.day.month()).meters)?;
             let count = rows.num_rows();
             let replacement = this.replacement(TABLE, slot_of_day(stale.day), &[rows]).await?;
             Ok::<_, JobError>((stale, count, replacement))
@@ -117,7 +135,7 @@ fn days_of(work: &Work<'_>) -> BTreeMap<BillingDay, Vec<String>> {
     days
 }
 
-fn days_touched(with: &Derivation, file: &LakeFile) -> Vec<BillingDay> {
+pub(super) fn days_touched(with: &Derivation, file: &LakeFile) -> Vec<BillingDay> {
     let Some(hour) = file.slot.utc_hour() else { return Vec::new() };
     with.zone.days_touching(hour.start(), hour.end()).collect()
 }
@@ -144,17 +162,11 @@ fn slot_of_day(day: BillingDay) -> FileSlot {
 
 /// The digest of a day's slots and statement; where slots are cut, also of the events of their hours and of how these are
 /// counted.
-fn inputs_of(
-    work: &Work<'_>,
-    files: &[String],
-    statements: &BTreeMap<String, Vec<String>>,
-    cut_hours: &BTreeSet<&str>,
-) -> Digest {
+fn inputs_of(work: &Work<'_>, files: &[String], statements: &Statements, cut_hours: &BTreeSet<&str>) -> Digest {
     let mut inputs = files.to_vec();
     inputs.push(text_digest(TABLE));
     if !cut_hours.is_empty() {
-        let tables = [Table::OriginRequests, Table::EdgeRequests];
-        for file in tables.into_iter().flat_map(|table| work.tables[&table].files()) {
+        for file in event_files(work) {
             let Some((source, hour)) = file.slot.source.as_deref().zip(file.slot.utc_hour()) else { continue };
             if cut_hours.contains(part_of(source, hour).as_str()) {
                 inputs.push(file.path.clone());
@@ -165,6 +177,11 @@ fn inputs_of(
     digest_of(inputs)
 }
 
+/// The files of all events.
+pub(super) fn event_files<'a>(work: &'a Work<'_>) -> impl Iterator<Item = &'a LakeFile> {
+    [Table::OriginRequests, Table::EdgeRequests].into_iter().flat_map(|table| work.tables[&table].files())
+}
+
 /// The hours with cut slots, which a day's configuration ends with. They are kept there by name, so that the next build
 /// knows whose events matter without looking for the day's keys.
 fn cut_hours(config: &str) -> BTreeSet<&str> {
@@ -173,20 +190,24 @@ fn cut_hours(config: &str) -> BTreeSet<&str> {
 }
 
 /// Whether the whole configuration is what it was at the last build; what it is now is remembered.
-fn same_configuration(work: &mut Work<'_>) -> bool {
-    let parts = [Table::Customers, Table::ApiKeys, Table::Prices, Table::PriceMatches];
-    let digests =
-        parts.map(|table| work.built.now(table, "all").map_or_else(String::new, |part| part.inputs.to_string()));
+fn same_configuration(work: &mut Work<'_>) -> Result<bool, JobError> {
+    let digests = ConfigTables::TABLES
+        .map(|table| work.built.now(table, "all").map_or_else(String::new, |part| part.inputs.to_string()));
     let with = work.with;
     let start = with.start.map(|day| day.to_string()).unwrap_or_default();
     let mut all = digests.to_vec();
     all.push(format!("start {start} zone {} rates {}", with.zone.name(), with.has_rates));
+    for (month, ClosedRules { start, has_rates, config, .. }) in &with.closed {
+        let config = ConfigTables::TABLES.map(|table| lines_digest(table, config.of(table)));
+        let config = config.into_iter().collect::<Result<Vec<_>, _>>()?;
+        all.push(format!("closed {month} {start:?} {has_rates} {}", config.join(" ")));
+    }
     let inputs = digest_of(all);
     let same = work.keep(TABLE, "configuration", Vec::new(), inputs, "");
     if !same {
         work.built.made(TABLE, "configuration", Vec::new(), inputs, "", 0);
     }
-    same
+    Ok(same)
 }
 
 /// The keys that occur on these billing days, and maybe on their neighbours.
@@ -233,7 +254,7 @@ fn utc_days(with: &Derivation, day: BillingDay) -> impl Iterator<Item = UtcDay> 
 
 /// What the statement of a day depends on besides rows.
 pub(super) fn usage_day(with: &Derivation, terms: &Terms, seen: &KeysSeen, day: BillingDay) -> UsageDay {
-    let bounds = with.zone.bounds(day);
+    let (bounds, rules) = (with.zone.bounds(day), with.rules(day.month()));
     let none = BTreeSet::new();
     let changes = terms.changes(seen.get(&day).unwrap_or(&none), bounds).into_iter();
     let cuts = changes.filter(|(_, at)| slot_of(*at) != *at);
@@ -245,8 +266,8 @@ pub(super) fn usage_day(with: &Derivation, terms: &Terms, seen: &KeysSeen, day: 
         day: UtcDay(day.0),
         from: bounds.from,
         to: bounds.to.unwrap_or(bounds.from),
-        is_before_start: with.start.is_some_and(|start| day < start),
-        has_rates: with.has_rates,
+        is_before_start: rules.start.is_some_and(|start| day < start),
+        has_rates: rules.has_rates,
         cuts,
     }
 }
@@ -286,7 +307,8 @@ fn conserved(rows: &RecordBatch, day: BillingDay, expected: Option<&EventCounts>
     let (sources, meters) = (texts(rows, column("source")?)?, texts(rows, column("meter")?)?);
     let events = integers(rows, column("events")?)?;
     let mut found = EventCounts::new();
-    for row in 0..rows.num_rows() {
+    // The row of a customer as a whole has no source and no events.
+    for row in (0..rows.num_rows()).filter(|row| events[*row] != 0 || !sources[*row].is_empty()) {
         *found.entry((sources[row].clone(), meters[row].clone())).or_default() += i128::from(events[row]);
     }
     if Some(&found) == expected || (found.is_empty() && expected.is_none()) {
@@ -297,7 +319,7 @@ fn conserved(rows: &RecordBatch, day: BillingDay, expected: Option<&EventCounts>
 }
 
 /// A text column, whatever its encoding; NULL is empty.
-fn texts(batch: &RecordBatch, column: usize) -> Result<Vec<String>, JobError> {
+pub(super) fn texts(batch: &RecordBatch, column: usize) -> Result<Vec<String>, JobError> {
     let column = cast(batch.column(column), &DataType::Utf8).map_err(arrow_fault(TABLE))?;
     let column = column.as_string::<i32>();
     Ok((0..column.len())
@@ -310,7 +332,7 @@ fn instants(batch: &RecordBatch, column: usize) -> Result<Vec<Micros>, JobError>
 }
 
 /// A column of whole numbers or of microseconds; no value is NULL.
-fn integers(batch: &RecordBatch, column: usize) -> Result<Vec<i64>, JobError> {
+pub(super) fn integers(batch: &RecordBatch, column: usize) -> Result<Vec<i64>, JobError> {
     let column = cast(batch.column(column), &DataType::Int64).map_err(arrow_fault(TABLE))?;
     Ok(column.as_primitive::<Int64Type>().values().to_vec())
 }

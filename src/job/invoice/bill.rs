@@ -18,7 +18,7 @@ use super::super::{Job, JobError};
 use super::Books;
 use super::close::{printed_days, subtract_days};
 use super::closing::{Closed, closed_months};
-use super::pinned::{Pinned, TABLES, customers};
+use super::pinned::{Pinned, customers};
 use super::sums::{Charges, LineDays, charge_sums, line_days};
 
 /// The invoices of a month as they would be issued now.
@@ -58,24 +58,15 @@ pub async fn draw(job: &Job, books: &Books<'_>, month: BillingMonth, held: &[Str
         corrected: Vec::new(),
         sources: Vec::new(),
     };
-    let mut history: Option<History> = None;
     for earlier in closed.iter().filter(|closed| closed.month() != month) {
         let of = earlier.month();
-        let pinned = earlier.pinned().await?;
-        let seen = fingerprint(&table, of, &pinned);
-        let is_settled = closed.iter().rev().find_map(|close| close.closing.settled.get(&of)) == Some(&seen);
-        if is_settled {
+        let seen = fingerprint(&table, of, &earlier.pinned().await?);
+        // The latest close that looked at the month says what it looked like then.
+        if closed.iter().rev().find_map(|close| close.closing.settled.get(&of)) == Some(&seen) {
             bill.settled.insert(of, seen);
             continue;
         }
-        let history = match &mut history {
-            Some(history) => history,
-            None => history.insert(History::read(&closed).await?),
-        };
-        let terms = merged_terms(&pinned, books.billing.month_terms(of));
-        let source = stored(job, books, of, &pinned.config).await?;
-        let now = month_now(of, charge_sums(&source.engine, &source.charges, of).await?, &terms)?;
-        let found = history.correct(of, &now, &terms, held)?;
+        let (found, source) = correction(job, books, &closed, earlier, held).await?;
         if !found.is_empty() {
             bill.corrected.push(of);
         }
@@ -86,13 +77,11 @@ pub async fn draw(job: &Job, books: &Books<'_>, month: BillingMonth, held: &[Str
         }
         bill.sources.push(source);
     }
-    let terms = books.billing.month_terms(month);
     let source = stored(job, books, month, &books.derivation.config).await?;
-    let now = month_now(month, charge_sums(&source.engine, &source.charges, month).await?, &terms)?;
-    let nothing = BTreeMap::new();
-    for (account, now) in now.iter().filter(|(account, _)| !held.contains(&account.customer_id)) {
-        let found = difference(account, month, now, &nothing, &terms, None)?;
-        lines.entry(account.clone()).or_default().extend(found);
+    for (account, found) in lines_of(&source, books).await? {
+        if !held.contains(&account.customer_id) {
+            lines.entry(account).or_default().extend(found);
+        }
     }
     bill.sources.push(source);
     for (account, lines) in lines {
@@ -102,6 +91,51 @@ pub async fn draw(job: &Job, books: &Books<'_>, month: BillingMonth, held: &[Str
         }
     }
     Ok(bill)
+}
+
+/// What the next close prints for a closed month, and where its charges come from.
+pub(super) async fn correction(
+    job: &Job,
+    books: &Books<'_>,
+    closed: &[Closed],
+    of: &Closed,
+    held: &[String],
+) -> Result<(BTreeMap<Account, Vec<Line>>, MonthCharges), JobError> {
+    let month = of.month();
+    let pinned = of.pinned().await?;
+    let terms = merged_terms(&pinned, books.billing.month_terms(month));
+    let source = stored(job, books, month, &pinned.config).await?;
+    let now = month_now(month, charge_sums(&source.engine, &source.charges, month).await?, &terms)?;
+    Ok((History::read(closed).await?.correct(month, &now, &terms, held)?, source))
+}
+
+/// The lines of a month that is not closed, by account, without corrections of others. `under_other_rates`: usage that has no price
+/// today is priced too.
+pub(super) async fn own_lines(
+    job: &Job,
+    books: &Books<'_>,
+    month: BillingMonth,
+    under_other_rates: bool,
+) -> Result<BTreeMap<Account, Vec<Line>>, JobError> {
+    let mut source = stored(job, books, month, &books.derivation.config).await?;
+    if under_other_rates {
+        let sql = charges_statement(books.derivation, month);
+        source.charges =
+            Charges::Statement(sql.replace("attribution = 'mapped'", "attribution IN ('mapped', 'unpriced')"));
+    }
+    lines_of(&source, books).await
+}
+
+async fn lines_of(source: &MonthCharges, books: &Books<'_>) -> Result<BTreeMap<Account, Vec<Line>>, JobError> {
+    let month = source.month;
+    let terms = books.billing.month_terms(month);
+    let now = month_now(month, charge_sums(&source.engine, &source.charges, month).await?, &terms)?;
+    let nothing = BTreeMap::new();
+    let lines = now.into_iter().map(|(account, now)| {
+        let found = difference(&account, month, &now, &nothing, &terms, None)?;
+        Ok((account, found))
+    });
+    lines.collect()
 }
 
 impl Bill {
@@ -183,6 +217,9 @@ pub(super) async fn stored(
     month: BillingMonth,
     config: &ConfigTables,
 ) -> Result<MonthCharges, JobError> {
+    if job.lake.existing_table(Table::ChargesDaily).await?.is_some_and(|table| table.is_older()) {
+        return Err(JobError::Older { table: Table::ChargesDaily.name() });
+    }
     let engine = Engine::open(&job.lake, books.derivation.engine).await?;
     put_config(&engine, config)?;
     let charges = match is_stored_whole(&job.lake, month).await? {
@@ -194,7 +231,7 @@ pub(super) async fn stored(
 
 /// Shows a session the configuration to price under.
 pub(super) fn put_config(engine: &Engine, config: &ConfigTables) -> Result<(), JobError> {
-    for table in TABLES {
+    for table in ConfigTables::TABLES {
         engine.put(table, vec![config.of(table).clone()])?;
     }
     Ok(())

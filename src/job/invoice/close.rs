@@ -120,7 +120,8 @@ fn number(bill: &mut Bill, books: &Books<'_>) -> Result<(), JobError> {
     Ok(())
 }
 
-fn pin(books: &Books<'_>, month: BillingMonth) -> Pinned {
+/// What the month is closed under: everything as it is today.
+pub(super) fn pin(books: &Books<'_>, month: BillingMonth) -> Pinned {
     let derivation = books.derivation;
     Pinned {
         terms: PinnedTerms {

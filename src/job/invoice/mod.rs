@@ -1,10 +1,12 @@
 //! Invoices: what a month comes to, drawn up from its charges, frozen by a close, and corrected ever after. A preview writes nothing.
 //! Months are closed in order, so that each correction is on one invoice only.
 
+mod amend;
 mod bill;
 mod check;
 mod close;
 mod closing;
+mod explain;
 mod pinned;
 mod rows;
 mod sums;
@@ -15,10 +17,12 @@ use crate::billing::Billing;
 
 use super::derive::Derivation;
 
+pub use amend::{Comparison, Difference, compare, reprice, since_close, usage_rows};
 pub use bill::{Bill, draw};
 pub use check::stands_against;
 pub use close::{CloseOptions, close, finish};
 pub use closing::{Accepted, Closed, Closing, closed_month, closed_months};
+pub use explain::{ChargeRow, Explanation, KeyUsage, explain};
 pub use pinned::{Pinned, PinnedTerms};
 
 /// What invoices are made from besides the lake.

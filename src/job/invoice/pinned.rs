@@ -47,10 +47,6 @@ pub struct PinnedTerms {
     pub month: MonthTerms,
 }
 
-/// The tables of a configuration, in a fixed order.
-pub(super) const TABLES: [Table; 5] =
-    [Table::Customers, Table::ApiKeys, Table::Prices, Table::PriceMatches, Table::PlanTerms];
-
 impl Pinned {
     /// Its documents by name; equal terms give equal bytes.
     pub(super) fn documents(&self) -> Result<BTreeMap<String, Vec<u8>>, JobError> {
@@ -58,7 +54,7 @@ impl Pinned {
         let mut terms = serde_json::to_vec_pretty(&self.terms).map_err(|error| fault(TERMS, &error))?;
         terms.push(b'\n');
         documents.insert(TERMS.to_owned(), terms);
-        for table in TABLES {
+        for table in ConfigTables::TABLES {
             documents.insert(name_of(table), to_parquet(table, self.config.of(table))?);
         }
         Ok(documents)
@@ -69,7 +65,7 @@ impl Pinned {
         let terms = read(TERMS.to_owned()).await?;
         let terms = serde_json::from_slice(&terms).map_err(|error| fault(TERMS, &error))?;
         let mut config = ConfigTables::empty();
-        for table in TABLES {
+        for table in ConfigTables::TABLES {
             *config.of_mut(table) = from_parquet(table, read(name_of(table)).await?)?;
         }
         Ok(Self { terms, config })

@@ -7,6 +7,7 @@ mod oracle;
 mod priced;
 mod slots;
 mod usage;
+mod wholes;
 
 use std::num::NonZeroUsize;
 use std::sync::Arc;

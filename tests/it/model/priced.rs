@@ -43,9 +43,10 @@ impl Config {
     pub(super) fn put(&self, engine: &Engine) {
         let file = |name: &str, text: &str| Some(ConfigFile { name: name.to_owned(), bytes: text.as_bytes().to_vec() });
         let files = BillingFiles {
+            adjustments: None,
             customers: file("customers.csv", &self.customers),
+            keys: None,
             rates: file("rates.toml", &self.rates),
-            ..BillingFiles::default()
         };
         let zone = BillingZone::named(&self.zone).unwrap();
         let billing = Billing::parse(&self.currency, zone, None, &files, &self.meters)
