@@ -1,5 +1,5 @@
-//! Numbers, days and names as people read them on paper: digits in groups of three with a narrow space between, a true minus sign,
-//! days with the month's name. Text from outside is made harmless here, once for all printed formats.
+//! Numbers, days and names as people read them on paper: digits in groups of three with a narrow space between, a true
+//! minus sign, days with the month's name. Text from outside is made harmless here, once for all printed formats.
 
 use super::super::invoice::Currency;
 use super::super::{BillingDay, BillingMonth};
@@ -63,8 +63,8 @@ pub(super) fn month(month: BillingMonth) -> String {
     month.first_day().date().format("%B %Y").to_string()
 }
 
-/// Text on one line that can neither end it nor turn the direction of what follows: control characters, those that override or
-/// embed a direction, and those that mean nothing to others become a mark, white space a space.
+/// Text on one line that can neither end it nor turn the direction of what follows: control characters, those that
+/// override or embed a direction, and those that mean nothing to others become a mark, white space a space.
 pub(super) fn harmless(text: &str) -> String {
     let shown = text.trim().chars().map(|c| match c {
         '\n' | '\t' | '\u{2028}' | '\u{2029}' => ' ',
@@ -82,8 +82,8 @@ pub(super) fn harmless_lines(text: &str) -> Vec<String> {
     text.trim().lines().map(harmless).collect()
 }
 
-/// A file's name for a customer's id: letters, digits and `-_.` stay, other bytes become `%` and two hex digits, so that
-/// different ids have different names and none leaves the folder.
+/// A file's name for a customer's id: letters, digits and `-_.` stay, other bytes become `%` and two hex digits, so
+/// that different ids have different names and none leaves the folder.
 pub(super) fn file_stem(text: &str) -> String {
     let mut stem = String::new();
     for (at, byte) in text.bytes().enumerate() {

@@ -44,7 +44,8 @@ pub(super) fn wide() -> Statement {
         let line = &mut invoice.lines[1];
         (line.quantity, line.billed) = (Some(i64::MAX), Some(i64::MAX));
         line.unit_price = Some("999999999.999999999".parse().unwrap());
-        // 9 223 372 036 854 775 807 × 999 999 999.999999999, which has 9 places and 28 digits before them, rounded to cents.
+        // 9 223 372 036 854 775 807 × 999 999 999.999999999, which has 9 places and 28 digits before them, rounded to
+        // cents.
         line.exact = line.unit_price.unwrap().checked_mul(i64::MAX).unwrap();
         line.amount = line.exact.rounded(2, invoice.rounding);
         invoice.lines[2].quantity = Some(i64::MIN);
@@ -57,7 +58,8 @@ pub(super) fn hostile() -> Statement {
     changed(|invoice| {
         let text = "</style></title><script>alert(1)</script>\"' onload=x {{ page }} \u{202E}evil\u{2066}\u{0}\u{1b}[31m\u{7f}";
         // Soft hyphen, joiners, marks of direction, variation, tags, private use, no characters.
-        let odd = "a\u{AD}b\u{200B}\u{200D}\u{200E}\u{200F}\u{61C}\u{FE0F}\u{E0041}\u{E000}\u{FEFF}\u{FFFE}\u{FFFF}\u{10FFFF}\u{301}";
+        let odd = "a\u{AD}b\u{200B}\u{200D}\u{200E}\u{200F}\u{61C}\u{FE0F}\u{E0041}\u{E000}\u{FEFF}\u{FFFE}\u{FFFF}\
+            \u{10FFFF}\u{301}";
         let odd = odd.to_owned();
         invoice.customer = Party {
             name: text.into(),

@@ -1,5 +1,5 @@
-//! One HTML file per invoice, for screens and for paper: nothing is loaded, nothing runs. The template escapes every text; what it
-//! prints comes from [`Page`].
+//! One HTML file per invoice, for screens and for paper: nothing is loaded, nothing runs. The template escapes every
+//! text; what it prints comes from [`Page`].
 
 use minijinja::value::Serde;
 use minijinja::{Environment, UndefinedBehavior, context};

@@ -1,5 +1,5 @@
-//! An invoice as it is printed, whatever it is printed on: every word and figure in its place, nothing left to be computed. HTML and
-//! PDF are made from this alone, so they cannot differ.
+//! An invoice as it is printed, whatever it is printed on: every word and figure in its place, nothing left to be
+//! computed. HTML and PDF are made from this alone, so they cannot differ.
 
 use serde::Serialize;
 

@@ -1,5 +1,5 @@
-//! Pieces of a page flow down sheets of paper: what does not fit goes to the next sheet, below the table's repeated head. A piece
-//! is kept together where a sheet can hold it.
+//! Pieces of a page flow down sheets of paper: what does not fit goes to the next sheet, below the table's repeated
+//! head. A piece is kept together where a sheet can hold it.
 
 use super::font::Run;
 

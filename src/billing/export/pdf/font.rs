@@ -1,5 +1,5 @@
-//! Text as glyphs: which glyph stands where, how wide it is, where a line ends. A character that the fonts lack becomes a
-//! replacement mark; what it was stays with the run, for those who copy or listen.
+//! Text as glyphs: which glyph stands where, how wide it is, where a line ends. A character that the fonts lack becomes
+//! a replacement mark; what it was stays with the run, for those who copy or listen.
 
 use std::ops::Range;
 
@@ -106,7 +106,8 @@ impl Faces {
             return vec![run];
         }
         if let Some(actual) = &run.actual {
-            // Where a mark stands for more than one character, lines are counted in what is drawn: the words stay with the first.
+            // Where a mark stands for more than one character, lines are counted in what is drawn: the words stay with
+            // the first.
             let mut lines: Vec<Run> =
                 run.lines(width).into_iter().map(|line| self.run(run.text[line].trim_end(), style)).collect();
             let spoken = std::iter::once(actual.clone()).chain(std::iter::repeat(String::new()));

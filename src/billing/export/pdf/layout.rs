@@ -1,5 +1,5 @@
-//! Where everything of a page stands on paper: head, parties, the amount due, the table of lines, sums, notes; then what is on
-//! every sheet, its number among them.
+//! Where everything of a page stands on paper: head, parties, the amount due, the table of lines, sums, notes; then
+//! what is on every sheet, its number among them.
 
 use super::super::page::{Block, Fact, Page, Row, Section};
 use super::flow::{BOTTOM, Color, Flow, Ink, Item, MARGIN, Node, Role, SHEET, Sheet, Strip, Tree, WIDTH, beside};

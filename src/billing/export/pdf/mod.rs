@@ -1,5 +1,6 @@
-//! One PDF per invoice: A4, fonts embedded, text that can be searched, copied and listened to. It is written as PDF/UA-1, and as
-//! PDF/A-2a where the invoice is issued: an archive wants a date, and a preview has none. Bytes depend on the invoice only.
+//! One PDF per invoice: A4, fonts embedded, text that can be searched, copied and listened to. It is written as
+//! PDF/UA-1, and as PDF/A-2a where the invoice is issued: an archive wants a date, and a preview has none. Bytes depend
+//! on the invoice only.
 
 mod flow;
 mod font;
