@@ -3,6 +3,7 @@
 use crate::base::UtcDay;
 use crate::billing::BillingMonth;
 use crate::billing::bill::BillError;
+use crate::billing::export::ExportError;
 use crate::billing::invoice::TotalTooLarge;
 use crate::decode::ObjectError;
 use crate::lake::LakeError;
@@ -84,6 +85,9 @@ pub enum JobError {
     /// A bill could not be made.
     #[error(transparent)]
     Bill(#[from] BillError),
+    /// Invoices could not be put into a file format.
+    #[error(transparent)]
+    Export(#[from] ExportError),
     /// A total is out of range.
     #[error(transparent)]
     Total(#[from] TotalTooLarge),

@@ -291,3 +291,72 @@ fn every_line_is_explained_down_to_its_events_and_back() {
     assert_eq!(missing.code, 2);
     assert!(missing.err.contains("there is no line `2026-10-0001/9`"), "{}", missing.err);
 }
+
+#[test]
+fn adjustments_and_tax_are_lines_and_may_make_a_credit_note() {
+    let lab = lab("");
+    lab.configure("rates = \"rates.toml\"", "rates = \"rates.toml\"\nadjustments = \"adjustments.csv\"");
+    lab.write(
+        "customers.csv",
+        "customer_id,name,plan,valid_from,valid_to,address,tax_percent\n\
+         acme,Acme,pro,2026-01-01,,Street 1|12345 Town,19\nbeta,Beta,pro,2026-01-01,,,\n",
+    );
+    lab.write("adjustments.csv", "customer_id,month,amount,reason,approver\nacme,2026-10,-5,outage on the 3rd,kim\n");
+    lab.origin("2026/10/05/a", calls(0, Key::Acme, 0..10));
+    lab.origin("2026/10/05/b", calls(0, Key::Beta, 20..21));
+    lab.run();
+    // acme: 10 × 0.40 = 4.00, less 5.00 is −1.00; 19 % of that is −0.19. beta pays no tax.
+    assert_eq!(
+        close(&lab, "2026-10"),
+        [
+            "2026-10-0001 acme 2026-10 calls (pro: calls): 10 4.00",
+            "2026-10-0001 acme 2026-10 outage on the 3rd (approved by kim): - -5.00",
+            "2026-10-0001 acme 2026-10 Tax 19 %: - -0.19",
+            "2026-10-0001 acme total -1.19",
+            "2026-10-0002 beta 2026-10 calls (pro: calls): 1 0.40",
+            "2026-10-0002 beta total 0.40",
+        ]
+    );
+    assert_eq!(
+        lab.query("SELECT kind, subtotal, tax, total FROM invoices WHERE customer_id = 'acme'"),
+        ["credit_note,-1.000000000,-0.190000000,-1.190000000"]
+    );
+    for file in ["invoices.csv", "invoices.json", "2026-10-0001.html", "2026-10-0001.pdf", "2026-10-0002.pdf"] {
+        assert!(lab.path(&format!("invoices/2026-10/files/{file}")).is_file(), "{file}");
+    }
+    // One more for the closed month would never be printed.
+    lab.write(
+        "adjustments.csv",
+        "customer_id,month,amount,reason,approver\nacme,2026-10,-5,outage on the 3rd,kim\nacme,2026-10,-1,more,kim\n",
+    );
+    let refused = lab.meterlake(&["invoice", "2026-11"]);
+    assert_eq!(refused.code, 2);
+    assert!(refused.err.contains("adjustments.csv:3: 2026-10 is closed"), "{}", refused.err);
+}
+
+#[test]
+fn a_correction_is_corrected_when_more_comes_later() {
+    // Tiers of the laboratory: 5 free, up to 12 at 0.04, then 0.02.
+    let lab = Lab::new();
+    lab.origin("2026/10/05/a", calls(0, Key::Acme, 0..10));
+    lab.run();
+    // 5 free, 5 × 0.04 = 0.20.
+    assert_eq!(close(&lab, "2026-10").last().unwrap(), "2026-10-0001 acme total 0.20");
+    let next = |lab: &Lab| printed(lab, &["2026-11"]);
+    // 4 more: 14 in all, so 2 more in the second tier, 0.08, and 2 in the third, 0.04.
+    lab.origin("2026/11/02/late", calls(1, Key::Acme, 50..54));
+    lab.run();
+    assert_eq!(
+        next(&lab),
+        [
+            "- acme 2026-10 calls (pro: calls, tier 2): 2 0.08",
+            "- acme 2026-10 calls (pro: calls, tier 3): 2 0.04",
+            "- acme total 0.12",
+        ]
+    );
+    // The first object was a mistake: 4 calls are left, all free. The whole 0.20 goes back.
+    let retracted = lab.meterlake(&["retract", "2026/10/05/a", "--reason", "staging"]);
+    assert_eq!(retracted.code, 0, "{}", retracted.all());
+    assert_eq!(next(&lab), ["- acme 2026-10 calls (pro: calls, tier 2): -5 -0.20", "- acme total -0.20"]);
+    assert_eq!(close(&lab, "2026-10").last().unwrap(), "2026-10-0001 acme total 0.20");
+}
