@@ -20,8 +20,8 @@
 --
 -- Bounds. A quantity is below 2^63 and a unit price below 10^9 in magnitude, so the amount of a usage row is below 10^28 of
 -- the 10^29 that DECIMAL(38,9) holds; counters are sums of a month's quantities in DECIMAL(38,0). Flat amounts and minimums
--- are below 10^9, which is 10^18 nano-units; times 31 days and with the 4 places that some engines add to a quotient they
--- stay below 10^24 of 10^38. A quotient is taken only of x - x % n by n, which is whole. A discount is reckoned from whole
+-- are below 10^18, which is 10^27 nano-units; times 31 days and with the 4 places that some engines add to a quotient they
+-- stay below 10^33 of 10^38. A quotient is taken only of x - x % n by n, which is whole. A discount is reckoned from whole
 -- thousandths and the rest, so no step is larger than the sum it is of. Sums of amounts are the one thing that many rows
 -- could drive over 10^29: every amount is computed a second time after the run, in checked whole numbers, and compared.
 -- A row_number stands where a DISTINCT would do: DataFusion 55 believes that a distinct row stays distinct through a

@@ -39,6 +39,14 @@ pub enum JobError {
         /// Its key.
         key: String,
     },
+    /// No event carries a request id.
+    #[error("no event has the request id `{id}`")]
+    NoSuchRequest {
+        /// The id.
+        id: String,
+        /// Where it was looked for, in words.
+        searched: String,
+    },
     /// Nothing to retract.
     #[error("no object of the ledger begins with `{0}`; nothing was changed")]
     NothingToRetract(String),

@@ -81,7 +81,8 @@ pub fn slots_sql(meter: &Meter, source: &str, from: UtcHour, to: UtcHour) -> Res
     slots(meter, source, (from.start(), to.start()), quarter, "")
 }
 
-fn slots(
+/// The statement that counts the events `within` that meet `only`, in slots that begin at `slot_start`.
+pub(super) fn slots(
     meter: &Meter,
     source: &str,
     within: (Micros, Micros),
@@ -132,6 +133,22 @@ fn decided_values(
     source: &str,
     (from, to): (Micros, Micros),
 ) -> Vec<(&'static str, String)> {
+    vec![
+        ("events", meter.table.name().to_owned()),
+        ("columns", columns_of(pieces)),
+        ("source", text(source)),
+        ("day_from", date(from.day())),
+        ("day_last", date(Micros(to.0 - 1).day())),
+        ("from", instant(from)),
+        ("to", instant(to)),
+        ("where", pieces.where_sql.clone()),
+        ("value", pieces.value_sql.clone()),
+        ("dimensions", pieces.dimensions_sql.clone()),
+    ]
+}
+
+/// The columns of an event that a meter's pieces use, beside its key, as they use them.
+pub(super) fn columns_of(pieces: &Pieces) -> String {
     let mut columns = String::new();
     for column in pieces.columns.iter().filter(|column| !["key_ref", "key_state"].contains(&column.name)) {
         let name = column.name;
@@ -144,18 +161,7 @@ fn decided_values(
             _ => format!(",\n        {name}"),
         });
     }
-    vec![
-        ("events", meter.table.name().to_owned()),
-        ("columns", columns),
-        ("source", text(source)),
-        ("day_from", date(from.day())),
-        ("day_last", date(Micros(to.0 - 1).day())),
-        ("from", instant(from)),
-        ("to", instant(to)),
-        ("where", pieces.where_sql.clone()),
-        ("value", pieces.value_sql.clone()),
-        ("dimensions", pieces.dimensions_sql.clone()),
-    ]
+    columns
 }
 
 /// The statement that gives one billing day's usage to its owners. Only meters of distinct values and maxima matter, and

@@ -8,7 +8,6 @@ mod close;
 mod closing;
 mod explain;
 mod pinned;
-mod rows;
 mod sums;
 mod tables;
 
@@ -16,6 +15,7 @@ use crate::base::Micros;
 use crate::billing::Billing;
 
 use super::derive::Derivation;
+use super::rows;
 
 pub use amend::{Comparison, Difference, compare, reprice, since_close, usage_rows};
 pub use bill::{Bill, draw};
