@@ -24,6 +24,8 @@
 -- stay below 10^33 of 10^38. A quotient is taken only of x - x % n by n, which is whole. A discount is reckoned from whole
 -- thousandths and the rest, so no step is larger than the sum it is of. Sums of amounts are the one thing that many rows
 -- could drive over 10^29: every amount is computed a second time after the run, in checked whole numbers, and compared.
+-- Where no plan has a minimum or a discount, what stands for them between `if` and `else` is left out: it could give no row,
+-- but everything priced would be computed twice.
 -- A row_number stands where a DISTINCT would do: DataFusion 55 believes that a distinct row stays distinct through a
 -- join, and drops later groupings for it (apache/datafusion#23626).
 WITH days AS (
@@ -317,6 +319,7 @@ priced AS (
     WHERE shares.kind = 'flat'
 ),
 
+-- if plan_terms
 -- The discount: S is the sum so far under the terms of the day, cut into whole thousandths and a rest of at least 0.
 discounts AS (
     SELECT plan_terms.plan, plan_terms.valid_from, plan_terms.currency, plan_terms.discount_ppm, days.day
@@ -520,6 +523,28 @@ charges AS (
         CAST(NULL AS DECIMAL(38, 0)) AS billed
     FROM adjusted
 )
+-- else
+charges AS (
+    SELECT
+        day,
+        customer_id,
+        plan,
+        price_id,
+        meter,
+        tier,
+        dimensions,
+        quantity,
+        unit_price,
+        amount,
+        month_to_date_before,
+        currency,
+        kind,
+        model,
+        price_from,
+        billed
+    FROM priced
+)
+-- end
 SELECT
     day,
     customer_id,

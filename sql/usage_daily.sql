@@ -17,7 +17,8 @@
 -- source, carries the quantity and no events. A maximum is that of the mapped slots. Distinct values are counted from
 -- the events of the day, each event under the owner its key has at its time: `seen` has the events that the slots count
 -- and that are neither refused nor in conflict nor without a key. Those of them that are mapped are the slots' mapped
--- ones, because what is left to decide depends on customer, meter and dimensions only.
+-- ones, because what is left to decide depends on customer, meter and dimensions only. Where there is no such meter, what
+-- stands between `if` and `else` is left out: it could give no row, but all would be computed twice.
 WITH slots AS (
     SELECT
         slot_start,
@@ -35,9 +36,11 @@ WITH slots AS (
     WHERE day >= $day_from AND day <= $day_last
         AND slot_start >= $day_start AND slot_start < $day_end$except_cut$cut_slots
 ),
+-- if wholes
 seen AS (
     $seen
 ),
+-- end
 owners AS (
     SELECT source, key_ref, customer_id, valid_from, valid_to
     FROM api_keys
@@ -156,6 +159,7 @@ shown AS (
     FROM attributed
     LEFT JOIN kept ON kept.key_ref = attributed.key_ref
 ),
+-- if wholes
 wholes AS (
     SELECT customer_id, meter, dimensions, CAST(max(quantity) AS DECIMAL(38, 0)) AS quantity
     FROM attributed
@@ -188,6 +192,12 @@ rows_of_day AS (
         ON distinct_items.customer_id = wholes.customer_id
         AND distinct_items.meter = wholes.meter AND distinct_items.dimensions = wholes.dimensions
 )
+-- else
+rows_of_day AS (
+    SELECT customer_id, key_ref, source, meter, dimensions, attribution, quantity, events
+    FROM shown
+)
+-- end
 SELECT
     $day AS day,
     customer_id,

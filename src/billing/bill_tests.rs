@@ -1,3 +1,5 @@
+//! Bills and corrections worked out by hand: what a line prints, and what follows from what was printed before.
+
 use super::*;
 
 fn account() -> Account {

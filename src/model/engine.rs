@@ -16,7 +16,7 @@ use datafusion::prelude::{SQLOptions, SessionConfig, SessionContext};
 use futures::TryStreamExt;
 use futures::future::try_join_all;
 
-use super::{ModelError, MonthBounds, PricedUnder, charges_sql, check_amounts, check_products, conform};
+use super::{ModelError, MonthBounds, PricedUnder, charges_sql_of, check_amounts, check_products, conform};
 use crate::lake::{Lake, LakeTable};
 use crate::schema::Table;
 
@@ -140,7 +140,8 @@ impl Engine {
             prices: self.all(Table::Prices).await?,
             plan_terms: self.all(Table::PlanTerms).await?,
         };
-        let rows = self.make(Table::ChargesDaily, part, &charges_sql(month)).await?;
+        let sql = charges_sql_of(month, under.plan_terms.num_rows() > 0);
+        let rows = self.make(Table::ChargesDaily, part, &sql).await?;
         check_amounts(&rows, month, &under)?;
         Ok(rows)
     }

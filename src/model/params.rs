@@ -31,6 +31,27 @@ pub(crate) fn render(text: &str, values: &[(&str, &str)]) -> String {
     out
 }
 
+/// The text without the parts that do not apply. A part begins with a line `-- if name`, may have a line `-- else`, and ends with a line
+/// `-- end`; parts are not nested. Of a name that `is` true the first half stays, else the second.
+pub(crate) fn choose(text: &str, name: &str, is: bool) -> String {
+    let begin = format!("-- if {name}");
+    let mut out = String::with_capacity(text.len());
+    let mut keep = None;
+    for line in text.lines() {
+        match (line.trim(), keep) {
+            (mark, None) if mark == begin => keep = Some(is),
+            ("-- else", Some(half)) => keep = Some(!half),
+            ("-- end", Some(_)) => keep = None,
+            (_, None | Some(true)) => {
+                out.push_str(line);
+                out.push('\n');
+            }
+            (_, Some(false)) => {}
+        }
+    }
+    out
+}
+
 /// A text literal: quotes are doubled, nothing else has a meaning inside.
 pub(crate) fn text(value: &str) -> String {
     format!("'{}'", value.replace('\'', "''"))
@@ -66,6 +87,13 @@ mod tests {
     #[should_panic(expected = "asks for `$b`")]
     fn a_missing_value_is_a_bug() {
         render("$a $b", &[("a", "1")]);
+    }
+
+    #[test]
+    fn parts_that_do_not_apply_are_left_out() {
+        let text = "a\n-- if x\nb\n-- else\nc\n-- end\nd\n  -- if y\ne\n-- end\nf\n";
+        assert_eq!(choose(&choose(text, "x", true), "y", false), "a\nb\nd\nf\n");
+        assert_eq!(choose(&choose(text, "x", false), "y", true), "a\nc\nd\ne\nf\n");
     }
 
     #[test]

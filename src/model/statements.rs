@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use chrono::Datelike;
 
 use super::meter::{Meter, MeterError, Pieces};
-use super::params::{boolean, date, instant, render, text};
+use super::params::{boolean, choose, date, instant, render, text};
 use super::rule::NUMBER_MAX;
 use super::sql_text;
 use crate::base::time::HOUR_MICROS;
@@ -196,7 +196,8 @@ pub fn usage_sql(day: &UsageDay, meters: &[Meter]) -> Result<String, MeterError>
         true => boolean(false).to_owned(),
         false => format!("owned.meter IN ({})", list(&of_customer)),
     };
-    let values = [
+    let has_wholes = !of_customer.is_empty();
+    let mut values = vec![
         ("day", date(day.day)),
         ("day_from", date(day.from.day())),
         ("day_last", date(Micros(day.to.0 - 1).day())),
@@ -207,10 +208,12 @@ pub fn usage_sql(day: &UsageDay, meters: &[Meter]) -> Result<String, MeterError>
         ("is_before_start", boolean(day.is_before_start).to_owned()),
         ("has_rates", boolean(day.has_rates).to_owned()),
         ("keys_max", KEYS_MAX.to_string()),
-        ("seen", all_seen(day, meters)?),
         ("is_of_customer", is_of_customer),
     ];
-    Ok(filled(file(Table::UsageDaily), &values))
+    if has_wholes {
+        values.push(("seen", all_seen(day, meters)?));
+    }
+    Ok(filled(&choose(file(Table::UsageDaily), "wholes", has_wholes), &values))
 }
 
 /// The events of the day whose distinct values count; none where nobody would be charged for them.
@@ -287,6 +290,11 @@ fn list(values: &BTreeSet<&str>) -> String {
 
 /// The statement that prices a billing month up to its last given day; of no days it gives no rows.
 pub fn charges_sql(month: &MonthBounds) -> String {
+    charges_sql_of(month, true)
+}
+
+/// The same; where no plan has a minimum or a discount, without what only they need.
+pub fn charges_sql_of(month: &MonthBounds, has_plan_terms: bool) -> String {
     let mut days: Vec<String> = month
         .days
         .iter()
@@ -303,7 +311,7 @@ pub fn charges_sql(month: &MonthBounds) -> String {
         ("day_last", date(last)),
         ("month_days", month.length().to_string()),
     ];
-    filled(file(Table::ChargesDaily), &values)
+    filled(&choose(file(Table::ChargesDaily), "plan_terms", has_plan_terms), &values)
 }
 
 /// The statement that tells what arrived for each hour of a UTC day; an empty hour of a `heartbeat` source is a gap.

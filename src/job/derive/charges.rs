@@ -11,7 +11,7 @@ use arrow::util::display::array_value_to_string;
 use crate::base::{Digest, UtcDay};
 use crate::billing::{BillingDay, BillingMonth};
 use crate::lake::{FileSlot, Replacement};
-use crate::model::{MonthBounds, charges_sql};
+use crate::model::{MonthBounds, charges_sql_of};
 use crate::schema::Table;
 
 use super::super::JobError;
@@ -94,7 +94,7 @@ fn bounds(with: &Derivation, last: BillingDay) -> MonthBounds {
 
 /// The text that prices the month of a day up to that day.
 pub(super) fn statement(with: &Derivation, last: BillingDay) -> String {
-    charges_sql(&bounds(with, last))
+    charges_sql_of(&bounds(with, last), with.rules(last.month()).config.plan_terms.num_rows() > 0)
 }
 
 async fn price(
