@@ -1,5 +1,6 @@
 //! What people write is read whole, and every mistake is told with its file, line and remedy; secrets are never told.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 
@@ -124,8 +125,8 @@ fn reads_a_whole_configuration() {
     customer ["acme","Acme Inc","pro",[[],null,null,null],["2025-12-31T23:00:00Z",null],[]]
     invoice [{"close_after_hours":48,"due_days":null,"held_events_max":0,"numbers":"{month}-{n}","rounding":"half-up","seller":{"address":[],"email":null,"name":"","tax_id":null},"text":null}]
     key ["acme","abc123",null,"main",["2025-12-31T23:00:00Z",null],[]]
-    plan ["pro",null,"USD"]
-    price ["pro",0,"calls","api_calls","per_unit",[[null,"0.0004"]],[],["1969-12-31T23:00:00Z",null]]
+    plan ["pro",null,"USD",[]]
+    price ["pro",0,"calls","api_calls","per_unit",[[[null,"0.0004"]],null,null],[],["1969-12-31T23:00:00Z",null]]
     limits [2097152,4294967296,3,1488]
     privacy ["client_ip","keep"]
     "#);
@@ -637,12 +638,10 @@ size = 0
 [[plan.price]]
 id = "huge"
 model = "flat"
-amount = "1000000000000000"
+amount = "1000000000000000000"
 [[plan]]
 id = "gold"
-currency = "XAU"
-minimum = "1"
-discount_percent = "12.34567"
+currency = "EUX"
 [[plan.terms]]
 minimum = "100"
 to = 2026-06-01
@@ -655,35 +654,38 @@ from = 2027-01-01
 [[plan]]
 id = "dim"
 from = 2026-01-01
+minimum = "1"
+discount_percent = "12.34567"
+[[plan.terms]]
+minimum = "1"
 [[plan.price]]
 id = "x"
 model = "tiered"
 "#;
     assert_snapshot!(all().with("rates.toml", rates).wrong(), @r#"
     rates.toml:3: `name` is empty
-    rates.toml:4: a currency is the three capital letters of ISO 4217, such as "USD"
+    rates.toml:4: `EURO` is no currency of ISO 4217, so its minor unit is not known
     rates.toml:5: `minimum` must be a decimal in quotes such as "0.0004", which is exact, not a whole number
-    rates.toml:6: `100.0001` is no percentage from 0 to 100 with at most 4 places after the point
-    rates.toml:8: price id `discount` is reserved for what the plan's `discount` comes to; choose another
+    rates.toml:6: this is not a percentage from 0 to 100 with at most 4 places
+    rates.toml:8: `discount` is what a plan's own discount is called; choose another id
     rates.toml:12: model `volume` has no `free`
     rates.toml:13: `amount` is missing in [[plan.price]]
-    rates.toml:15: model `flat` has no `meter`: it is charged whether or not there is usage
-    rates.toml:17: model `flat` has no `match`: it is charged whether or not there is usage
+    rates.toml:15: model `flat` has no `meter`
+    rates.toml:17: model `flat` has no `match`
     rates.toml:18: model `flat` has no `unit_price`
     rates.toml:19: `meter` is missing in [[plan.price]]
     rates.toml:23: model `package` has no `amount`
     rates.toml:24: `free` must lie between 0 and 9223372036854775807
     rates.toml:25: `size` must lie between 1 and 9223372036854775807
-    rates.toml:29: this is more than the 999999999999999.999999999 a month can be set to
-    rates.toml:32: `XAU` is no currency of ISO 4217 that can be paid in
-    rates.toml:33: this plan has [[plan.terms]] too; write it there, so that there is one place to look
-    rates.toml:34: this plan has [[plan.terms]] too; write it there, so that there is one place to look
-    rates.toml:38: terms of one plan at once: line 35 already covers […, 2026-06-01); end it with `to`
-    rates.toml:41: terms of one plan at once: line 38 already covers [2026-05-01, …); end it with `to`
-    rates.toml:42: unknown key `minimun` in [[plan.terms]]; did you mean `minimum`?
-    rates.toml:46: unknown key `from` in [[plan]]; known: `id`, `name`, `currency`, `minimum`, `discount_percent`, `terms`, `price`
-    rates.toml:47: `meter` is missing in [[plan.price]]
-    rates.toml:49: unknown model `tiered`; known: `per_unit`, `graduated`, `volume`, `package`, `flat`
+    rates.toml:29: this is more than the 999999999999999999.999999999 a fee or minimum can be
+    rates.toml:32: `EUX` is no currency of ISO 4217, so its minor unit is not known
+    rates.toml:36: line 33 already says what applies then; end it with `to`
+    rates.toml:39: line 36 already says what applies then; end it with `to`
+    rates.toml:40: unknown key `minimun` in [[plan.terms]]; did you mean `minimum`?
+    rates.toml:44: unknown key `from` in [[plan]]; known: `id`, `name`, `currency`, `minimum`, `discount_percent`, `terms`, `price`
+    rates.toml:45: say this once: in the plan, or in its [[plan.terms]] where it changes
+    rates.toml:49: `meter` is missing in [[plan.price]]
+    rates.toml:51: unknown model `tiered`; known: `per_unit`, `graduated`, `volume`, `package`, `flat`
     "#);
 }
 
@@ -712,13 +714,13 @@ fn prices_that_contradict_one_another_are_told() {
     .concat();
     assert_snapshot!(Files::new(&[ORIGIN, EDGE, &meters, BILLING]).with("rates.toml", rates).wrong(), @r#"
     rates.toml:21: price `new` is defined twice at once: line 15 already covers [2026-06-01, …); end it with `to`
-    rates.toml:27: price `late` can never match while price `old` (line 9) before it takes all of `api_calls`; put this one before it
-    rates.toml:33: price `newer` can never match while price `new` (line 15) before it takes all of `api_calls`; end one of them with `to`
+    rates.toml:27: price `late` can never match while price `old` (line 9) before it takes all of meter `api_calls`; put this one before it
+    rates.toml:33: price `newer` can never match while price `new` (line 15) before it takes all of meter `api_calls`; end one of them with `to`
     rates.toml:39: price `special` is defined twice at once: line 3 already covers […, …); end it with `to`
     rates.toml:39: price `special` is for meter `api_calls` on line 3; one id counts one meter, so choose another
     rates.toml:54: price `fee` is defined twice at once: line 46 already covers […, …); end it with `to`
-    rates.toml:54: price `fee` is flat on line 46; one id counts one meter, so choose another
-    rates.toml:54: price `fee` can never match while price `old` (line 9) before it takes all of `api_calls`; end one of them with `to`
+    rates.toml:54: price `fee` is for no meter on line 46; one id counts one meter, so choose another
+    rates.toml:54: price `fee` can never match while price `old` (line 9) before it takes all of meter `api_calls`; end one of them with `to`
     "#);
 }
 
@@ -762,7 +764,12 @@ fn what_init_comments_out_loads_too() {
             text.lines().map(|line| line.strip_prefix("# ").filter(|rest| is_setting(rest)).unwrap_or(line)).collect();
         fs::write(&path, lines.join("\n")).unwrap();
     }
+    fs::write(dir.path().join("adjustments.csv"), "customer_id,month,amount,reason,approver\n").unwrap();
     let settings = Settings::load(&dir.path().join("meterlake.toml"), &|_| Some(SECRET.to_owned())).unwrap();
+    let billing = settings.billing.as_ref().unwrap();
+    let models = billing.rates.iter().flat_map(|rates| rates.plans()).flat_map(|plan| &plan.prices);
+    let models: BTreeSet<&str> = models.map(|price| price.model.name()).collect();
+    assert_eq!(models, BTreeSet::from(["flat", "graduated", "package", "per_unit", "volume"]));
     assert_eq!(settings.sources.len(), 2);
     assert_eq!(settings.build.parallel, Some(4));
     assert_eq!(settings.rejects_max_percent, 1);
