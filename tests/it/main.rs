@@ -16,3 +16,4 @@ mod quickstart;
 mod repo;
 mod settings;
 mod shell;
+mod trace;
