@@ -98,12 +98,16 @@ async fn dispatch(cli: Cli) -> Result<Outcome> {
     }
     match cli.command {
         Command::Init { .. } => Ok(Outcome::Done),
-        Command::Run => run::run(&settings, &open::job(&settings, cli.accept_config, &talk).await?, cli.json, &talk).await,
+        Command::Run => {
+            run::run(&settings, &open::job(&settings, cli.accept_config, &talk).await?, cli.json, &talk).await
+        }
         Command::Convert { prefixes } => {
             let job = open::job(&settings, cli.accept_config, &talk).await?;
             run::convert(&settings, &job, &prefixes, cli.json, &talk).await
         }
-        Command::Build => run::build(&settings, &open::job(&settings, cli.accept_config, &talk).await?, cli.json, &talk).await,
+        Command::Build => {
+            run::build(&settings, &open::job(&settings, cli.accept_config, &talk).await?, cli.json, &talk).await
+        }
         Command::Rebuild(days) => {
             let job = open::job(&settings, cli.accept_config, &talk).await?;
             maintain::rebuild(&settings, &job, days.from, days.to, cli.json, &talk).await

@@ -64,7 +64,13 @@ fn text_of(trace: &Trace) -> Result<String> {
         if number > 1 {
             text.push('\n');
         }
-        write!(text, "Event {number} of {}: {}\n{}", trace.events.len(), event.name.table.name(), columns(&event.row)?)?;
+        write!(
+            text,
+            "Event {number} of {}: {}\n{}",
+            trace.events.len(),
+            event.name.table.name(),
+            columns(&event.row)?
+        )?;
         write!(text, "\nRecord\n{}", record(event))?;
         write!(text, "\n{}", copies(event))?;
         if event.decisions.is_empty() {
@@ -119,7 +125,7 @@ fn record(event: &TracedEvent) -> Grid {
 fn copies(event: &TracedEvent) -> String {
     let (copies, objects) = (event.copies.len(), event.objects_read);
     let mut text =
-        format!("Copies: {copies}, in {objects} objects with records of {}\n", event.name.at.hour());
+        format!("Copies: {copies}; objects with records of {} looked into: {objects}\n", event.name.at.hour());
     if copies > 0 {
         let mut grid = Grid::new(&["object", ">position", ""]);
         for copy in &event.copies {
@@ -157,11 +163,7 @@ fn decided(event: &TracedEvent, decision: &Decision) -> Result<String> {
     let day = event.billing_day;
     match decision.usage.num_rows() {
         0 => writeln!(text, "Usage of {day}: not there yet; `meterlake run` brings the tables up to date")?,
-        _ => write!(
-            text,
-            "Usage of {day} that it is part of\n{}",
-            grid_of(std::slice::from_ref(&decision.usage))?
-        )?,
+        _ => write!(text, "Usage of {day} that it is part of\n{}", grid_of(std::slice::from_ref(&decision.usage))?)?,
     }
     match &decision.charges {
         Some(charges) if charges.num_rows() > 0 => write!(

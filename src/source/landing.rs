@@ -27,12 +27,7 @@ pub struct LandingObject {
 
 impl LandingObject {
     fn of(meta: &ObjectMeta) -> Self {
-        Self {
-            key: meta.location.to_string(),
-            etag: version_of(meta),
-            bytes: meta.size,
-            arrived_at: arrival_of(meta),
-        }
+        Self { key: meta.location.to_string(), etag: version_of(meta), bytes: meta.size, arrived_at: arrival_of(meta) }
     }
 }
 

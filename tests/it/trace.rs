@@ -85,7 +85,8 @@ fn ids_of_either_kind_and_table_are_found() {
     lab.run();
     // A caller sent one id twice: these are two calls.
     let trace = traced(&lab, "chosen");
-    let ids: Vec<_> = trace["events"].as_array().unwrap().iter().map(|event| event["event"]["request_id"].clone()).collect();
+    let ids: Vec<_> =
+        trace["events"].as_array().unwrap().iter().map(|event| event["event"]["request_id"].clone()).collect();
     assert_eq!(ids, [json!(calls[0].id), json!(calls[1].id)]);
     let trace = traced(&lab, &hit.id);
     assert_eq!(trace["events"][0]["table"], json!("edge_requests"));
@@ -139,7 +140,9 @@ fn both_sides_of_a_conflict_are_told() {
     let events = trace["events"].as_array().unwrap();
     let mut fates: Vec<_> = events
         .iter()
-        .map(|event| (event["event"]["conflict"].as_bool().unwrap(), event["meters"][0]["attribution"].as_str().unwrap()))
+        .map(|event| {
+            (event["event"]["conflict"].as_bool().unwrap(), event["meters"][0]["attribution"].as_str().unwrap())
+        })
         .collect();
     fates.sort_unstable();
     assert_eq!(fates, [(false, "mapped"), (true, "conflict")]);
@@ -178,7 +181,8 @@ fn the_first_reason_that_applies_is_told() {
 fn a_key_that_changed_hands_is_told_with_all_its_owners() {
     let lab = Lab::new();
     let header = "customer_id,api_key_id,key_fingerprint,label,valid_from,valid_to\n";
-    let until = format!("acme,{0},,old,2026-01-01,2026-10-05T09:05:00Z\nbeta,{0},,new,2026-10-05T09:05:00Z,\n", Key::Acme.id());
+    let until =
+        format!("acme,{0},,old,2026-01-01,2026-10-05T09:05:00Z\nbeta,{0},,new,2026-10-05T09:05:00Z,\n", Key::Acme.id());
     lab.write("keys.csv", format!("{header}{until}"));
     // A millisecond before nine hours five, and that very instant: within one quarter of an hour.
     let calls = [299_999, 300_000].map(|ms| Call::new(at(0, 9, ms), Key::Acme));
@@ -245,7 +249,10 @@ fn a_person_reads_sections_that_line_up() {
     let lab = Lab::new();
     let calls = six_calls();
     lab.origin("2026/10/05/09/a-2026-10-05-09-10-00-6d0c1f7e-0a1b-4c2d-8e3f-123456789abc", lines(&written(&calls)));
-    lab.origin("2026/10/05/09/b-2026-10-05-09-20-00-6d0c1f7e-0a1b-4c2d-8e3f-123456789abd", lines(&written(&calls[2..3])));
+    lab.origin(
+        "2026/10/05/09/b-2026-10-05-09-20-00-6d0c1f7e-0a1b-4c2d-8e3f-123456789abd",
+        lines(&written(&calls[2..3])),
+    );
     lab.run();
     assert_snapshot!(lab.meterlake(&["trace", &calls[2].id]).all(), @"");
 }
