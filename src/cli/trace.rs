@@ -124,7 +124,8 @@ fn record(event: &TracedEvent) -> Grid {
 
 fn copies(event: &TracedEvent) -> String {
     let (copies, objects) = (event.copies.len(), event.objects_read);
-    let mut text = format!("Copies: {copies}, in {objects} objects with records of {}\n", event.name.at.hour());
+    let mut text =
+        format!("Copies: {copies}; objects with records of {} looked into: {objects}\n", event.name.at.hour());
     if copies > 0 {
         let mut grid = Grid::new(&["object", ">position", ""]);
         for copy in &event.copies {

@@ -17,3 +17,4 @@ mod quickstart;
 mod repo;
 mod settings;
 mod shell;
+mod trace;
