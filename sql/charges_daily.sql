@@ -4,27 +4,31 @@
 -- reads: usage_daily, customers, prices, price_matches, plan_terms
 -- partition: day
 --
--- One billing month up to a day, priced. The first price of the plan in force that day whose meter is the usage's and
--- whose matches all hold takes it. A counter runs per customer, plan, price, the price's interval and month: it starts
--- at 0 with the month, with another plan and with another interval of the price, and takes a day's rows in the order of
--- their dimensions. What a row costs by the model of its price:
---   per_unit, graduated: each tier (tier_from, tier_to] takes the part of the row that lies in it.
---   package: the packages that the row begins; units up to tier_from are free.
---   volume: the row at the price of the tier its end lies in; where that is another tier than before the row, a row
---     `rerate` brings what was counted before to the new price. So a month costs its total at its last tier's price.
---   flat: of the monthly amount A the share of day k of n, floor(A*k/n) - floor(A*(k-1)/n) in nano-units.
--- A plan's discount is taken from the usage and flat charges so far, floor(sum*ppm/1000000) in nano-units, each day
--- what it grew by. A plan's minimum is shared over its days as a flat amount is; what the charges lack to it is a row
--- on the last day. Quotients are exact: the remainder is subtracted before dividing.
--- Bounds: a quantity is below 2^63, a counter below 31*2^63 < 3*10^20, a unit price or fee below 10^9 = 10^18
--- nano-units, so a row's amount is below 3*10^29 units of DECIMAL(38,9)'s 10^29 only where a counter is near its bound;
--- amounts are computed again in whole numbers after the run, and one that does not fit stops the build. A fee times 31
--- is below 10^20 nano-units. A sum times ppm fits DECIMAL(38,0) below 10^32 nano-units; beyond that the engine stops.
+-- One billing month up to a day, priced. There are four kinds of rows:
+-- usage: the first price of the plan in force that day whose meter is the usage's and whose matches all hold takes the
+--   mapped usage. A counter runs per customer, plan, price, the price's interval and month, and takes a day's rows in the
+--   order of their dimensions; a row moves it from `before_row` to `after_row`. per_unit and graduated charge each tier
+--   (tier_from, tier_to] for the part of the row that lies in it. package charges the packages that the row begins.
+--   volume charges the row at the price of the tier that `after_row` lies in; where that is another price than before the
+--   row, what was counted before is rated again in a row of its own, so that the month adds up to its total times one price.
+-- flat: each day on the plan, with or without usage, its share of the month's amount.
+-- discount: parts of a million off all usage and flat charges under the plan's terms, of the sum since the month began,
+--   rounded down; a day has what that sum grew by.
+-- minimum: on the last day on the plan, what the other charges lack to the sum of the days' shares of the minimum. Where
+--   there is only a discount the minimum is 0: usage rated again after the discount ended could cost less than was taken off.
+-- The share of day k of n is floor(A * k / n) - floor(A * (k - 1) / n) in nano-units, so that a whole month is A exactly.
+--
+-- Bounds. A quantity is below 2^63 and a unit price below 10^9 in magnitude, so the amount of a usage row is below 10^28 of
+-- the 10^29 that DECIMAL(38,9) holds; counters are sums of a month's quantities in DECIMAL(38,0). Flat amounts and minimums
+-- are below 10^18, which is 10^27 nano-units; times 31 days and with the 4 places that some engines add to a quotient they
+-- stay below 10^33 of 10^38. A quotient is taken only of x - x % n by n, which is whole. A discount is reckoned from whole
+-- thousandths and the rest, so no step is larger than the sum it is of. Sums of amounts are the one thing that many rows
+-- could drive over 10^29: every amount is computed a second time after the run, in checked whole numbers, and compared.
 -- A row_number stands where a DISTINCT would do: DataFusion 55 believes that a distinct row stays distinct through a
 -- join, and drops later groupings for it (apache/datafusion#23626).
 WITH days AS (
-    SELECT day, day_start, CAST(day_of_month AS DECIMAL(38, 0)) AS day_of_month
-    FROM (VALUES $days) AS given (day, day_start, day_of_month)
+    SELECT day, day_start, CAST(day_number AS DECIMAL(38, 0)) AS k, CAST($month_days AS DECIMAL(38, 0)) AS n
+    FROM (VALUES $days) AS given (day, day_start, day_number)
 ),
 usage AS (
     SELECT day, customer_id, meter, dimensions, CAST(sum(CAST(quantity AS DECIMAL(38, 0))) AS DECIMAL(38, 0)) AS quantity
@@ -32,7 +36,7 @@ usage AS (
     WHERE attribution = 'mapped' AND day >= $day_from AND day <= $day_last
     GROUP BY day, customer_id, meter, dimensions
 ),
-terms AS (
+stays AS (
     SELECT customer_id, plan, valid_from, valid_to
     FROM customers
 ),
@@ -43,50 +47,32 @@ tiers AS (
         valid_from,
         model,
         tier,
-        CAST(tier_from AS DECIMAL(38, 0)) AS tier_from,
+        CAST(CASE WHEN model = 'package' THEN 0 ELSE tier_from END AS DECIMAL(38, 0)) AS tier_from,
         CAST(tier_to AS DECIMAL(38, 0)) AS tier_to,
         unit_price,
+        CAST(tier_from AS DECIMAL(38, 0)) AS free,
         CAST(package_size AS DECIMAL(38, 0)) AS package_size
     FROM prices
-    WHERE model <> 'flat'
 ),
 offers AS (
     SELECT plan, currency, price_id, position AS place, meter, match_columns, valid_from, valid_to
     FROM prices
-    WHERE tier = 1 AND model <> 'flat'
-),
-fees AS (
-    SELECT
-        plan,
-        currency,
-        price_id,
-        valid_from,
-        valid_to,
-        CAST(flat_amount * 1000000000 AS DECIMAL(38, 0)) AS nanos
-    FROM prices
-    WHERE model = 'flat'
-),
-plan_rules AS (
-    SELECT
-        plan,
-        currency,
-        valid_from,
-        valid_to,
-        CAST(minimum * 1000000000 AS DECIMAL(38, 0)) AS minimum_nanos,
-        CAST(discount_ppm AS DECIMAL(38, 0)) AS ppm
-    FROM plan_terms
+    WHERE tier = 1
 ),
 matches AS (
     SELECT plan, price_id, valid_from, column_name, fragment
     FROM price_matches
 ),
+
+-- Which price takes which usage.
 planned AS (
-    SELECT usage.day, days.day_start, usage.customer_id, terms.plan, usage.meter, usage.dimensions, usage.quantity
+    SELECT usage.day, days.day_start, usage.customer_id, stays.plan, usage.meter, usage.dimensions, usage.quantity
     FROM usage
     INNER JOIN days ON days.day = usage.day
-    INNER JOIN terms
-        ON terms.customer_id = usage.customer_id
-        AND terms.valid_from <= days.day_start AND (terms.valid_to IS NULL OR terms.valid_to > days.day_start)
+    INNER JOIN stays
+        ON stays.customer_id = usage.customer_id
+        AND stays.valid_from <= days.day_start AND (stays.valid_to IS NULL OR stays.valid_to > days.day_start)
+    WHERE usage.quantity > 0
 ),
 wanted AS (
     SELECT day, day_start, plan, meter, dimensions
@@ -143,6 +129,8 @@ taken AS (
         AND takers.meter = planned.meter AND takers.dimensions = planned.dimensions
     WHERE takers.choice = 1
 ),
+
+-- What that usage costs.
 counted AS (
     SELECT
         day,
@@ -154,104 +142,65 @@ counted AS (
         meter,
         dimensions,
         quantity,
-        coalesce(
-            sum(quantity) OVER (
-                PARTITION BY customer_id, plan, price_id, valid_from
-                ORDER BY day, dimensions
-                ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING
-            ),
-            CAST(0 AS DECIMAL(38, 0))
-        ) AS before_row
+        sum(quantity) OVER (
+            PARTITION BY customer_id, plan, price_id, valid_from
+            ORDER BY day, dimensions
+            ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW
+        ) AS after_row
     FROM taken
-    WHERE quantity > 0
 ),
-parts AS (
+moved AS (
     SELECT
-        counted.day,
-        counted.customer_id,
-        counted.plan,
-        counted.price_id,
-        counted.valid_from,
-        counted.currency,
-        counted.meter,
-        counted.dimensions,
+        day,
+        customer_id,
+        plan,
+        price_id,
+        valid_from,
+        currency,
+        meter,
+        dimensions,
+        quantity,
+        CAST(after_row - quantity AS DECIMAL(38, 0)) AS before_row,
+        CAST(after_row AS DECIMAL(38, 0)) AS after_row
+    FROM counted
+),
+reached AS (
+    SELECT
+        moved.day,
+        moved.customer_id,
+        moved.plan,
+        moved.price_id,
+        moved.valid_from,
+        moved.currency,
+        moved.meter,
+        moved.dimensions,
+        moved.quantity,
+        moved.before_row,
+        moved.after_row,
         tiers.model,
         tiers.tier,
         tiers.unit_price,
-        greatest(counted.before_row, tiers.tier_from) AS part_from,
-        least(
-            counted.before_row + counted.quantity,
-            coalesce(tiers.tier_to, counted.before_row + counted.quantity)
-        ) AS part_to
-    FROM counted
+        earlier.unit_price AS earlier_price,
+        greatest(moved.before_row, tiers.tier_from) AS part_from,
+        least(moved.after_row, coalesce(tiers.tier_to, moved.after_row)) AS part_to,
+        greatest(moved.before_row - tiers.free, 0) + tiers.package_size - 1 AS packed_before,
+        greatest(moved.after_row - tiers.free, 0) + tiers.package_size - 1 AS packed_after,
+        tiers.package_size
+    FROM moved
     INNER JOIN tiers
-        ON tiers.plan = counted.plan AND tiers.price_id = counted.price_id AND tiers.valid_from = counted.valid_from
-    WHERE tiers.model IN ('per_unit', 'graduated')
-),
-packaged AS (
-    SELECT
-        counted.day,
-        counted.customer_id,
-        counted.plan,
-        counted.price_id,
-        counted.valid_from,
-        counted.currency,
-        counted.meter,
-        counted.dimensions,
-        counted.quantity,
-        counted.before_row,
-        tiers.unit_price,
-        tiers.package_size,
-        -- One less than a whole package is added, so that a package begun counts.
-        greatest(counted.before_row - tiers.tier_from, CAST(0 AS DECIMAL(38, 0))) + tiers.package_size - 1 AS up_to_before,
-        greatest(counted.before_row + counted.quantity - tiers.tier_from, CAST(0 AS DECIMAL(38, 0)))
-        + tiers.package_size - 1 AS up_to_after
-    FROM counted
-    INNER JOIN tiers
-        ON tiers.plan = counted.plan AND tiers.price_id = counted.price_id AND tiers.valid_from = counted.valid_from
-    WHERE tiers.model = 'package'
+        ON tiers.plan = moved.plan AND tiers.price_id = moved.price_id AND tiers.valid_from = moved.valid_from
+        AND tiers.tier_from < moved.after_row
+        AND (
+            tiers.tier_to IS NULL
+            OR tiers.tier_to >= CASE WHEN tiers.model = 'volume' THEN moved.after_row ELSE moved.before_row + 1 END
+        )
+    LEFT JOIN tiers AS earlier
+        ON earlier.plan = moved.plan AND earlier.price_id = moved.price_id AND earlier.valid_from = moved.valid_from
+        AND earlier.model = 'volume' AND earlier.tier_from < moved.before_row
+        AND (earlier.tier_to IS NULL OR earlier.tier_to >= moved.before_row)
 ),
 rated AS (
     SELECT
-        counted.day,
-        counted.customer_id,
-        counted.plan,
-        counted.price_id,
-        counted.valid_from,
-        counted.currency,
-        counted.meter,
-        counted.dimensions,
-        counted.quantity,
-        counted.before_row,
-        tiers.tier,
-        tiers.unit_price
-    FROM counted
-    INNER JOIN tiers
-        ON tiers.plan = counted.plan AND tiers.price_id = counted.price_id AND tiers.valid_from = counted.valid_from
-        AND tiers.tier_from < counted.before_row + counted.quantity
-        AND (tiers.tier_to IS NULL OR tiers.tier_to >= counted.before_row + counted.quantity)
-    WHERE tiers.model = 'volume'
-),
-rerated AS (
-    SELECT
-        rated.day,
-        rated.customer_id,
-        rated.plan,
-        rated.price_id,
-        rated.valid_from,
-        rated.currency,
-        rated.meter,
-        rated.dimensions,
-        rated.before_row,
-        CAST(rated.unit_price - tiers.unit_price AS DECIMAL(18, 9)) AS unit_price
-    FROM rated
-    INNER JOIN tiers
-        ON tiers.plan = rated.plan AND tiers.price_id = rated.price_id AND tiers.valid_from = rated.valid_from
-        AND tiers.tier_from < rated.before_row AND (tiers.tier_to IS NULL OR tiers.tier_to >= rated.before_row)
-    WHERE tiers.model = 'volume' AND tiers.unit_price <> rated.unit_price
-),
-used AS (
-    SELECT
         day,
         customer_id,
         plan,
@@ -261,133 +210,316 @@ used AS (
         meter,
         dimensions,
         model,
-        CAST(tier AS VARCHAR) AS tier,
-        CAST(part_to - part_from AS DECIMAL(38, 0)) AS quantity,
-        CAST(part_to - part_from AS DECIMAL(38, 0)) AS billed,
-        unit_price,
-        part_from AS month_to_date_before
-    FROM parts
-    WHERE part_to > part_from
+        CASE WHEN is_again THEN 'rerate' ELSE CAST(tier AS VARCHAR) END AS tier,
+        CASE
+            WHEN is_again THEN 0
+            WHEN model IN ('per_unit', 'graduated') THEN part_to - part_from
+            ELSE quantity
+        END AS quantity,
+        CASE
+            WHEN is_again THEN before_row
+            WHEN model IN ('per_unit', 'graduated') THEN part_to - part_from
+            WHEN model = 'package' THEN
+                (packed_after - packed_after % package_size) / package_size
+                - (packed_before - packed_before % package_size) / package_size
+            ELSE quantity
+        END AS billed,
+        CASE WHEN is_again THEN unit_price - earlier_price ELSE unit_price END AS unit_price,
+        CASE WHEN model IN ('per_unit', 'graduated') THEN part_from ELSE before_row END AS month_to_date_before
+    FROM reached
+    INNER JOIN (VALUES (FALSE), (TRUE)) AS passes (is_again) ON NOT is_again OR unit_price <> earlier_price
+),
+
+-- Shares of whole-month amounts: of flat prices, and of minimums (0 where a plan has a discount alone).
+monthly AS (
+    SELECT 'flat' AS kind, plan, price_id, valid_from, valid_to, currency, flat_amount AS amount
+    FROM prices
+    WHERE model = 'flat'
     UNION ALL
+    SELECT 'minimum' AS kind, plan, 'minimum' AS price_id, valid_from, valid_to, currency, coalesce(minimum, 0) AS amount
+    FROM plan_terms
+    WHERE minimum > 0 OR discount_ppm > 0
+),
+accrued AS (
     SELECT
-        day,
-        customer_id,
+        monthly.kind,
+        monthly.plan,
+        monthly.price_id,
+        monthly.valid_from,
+        monthly.currency,
+        days.day,
+        days.day_start,
+        days.n,
+        CAST(monthly.amount * CAST(1000000000 AS DECIMAL(10, 0)) AS DECIMAL(38, 0)) * days.k AS today,
+        CAST(monthly.amount * CAST(1000000000 AS DECIMAL(10, 0)) AS DECIMAL(38, 0)) * (days.k - 1) AS yesterday
+    FROM monthly
+    INNER JOIN days
+        ON monthly.valid_from <= days.day_start AND (monthly.valid_to IS NULL OR monthly.valid_to > days.day_start)
+),
+shares AS (
+    SELECT
+        kind,
         plan,
         price_id,
         valid_from,
         currency,
-        meter,
-        dimensions,
-        'package' AS model,
-        '1' AS tier,
-        quantity,
+        day,
+        day_start,
         CAST(
-            (up_to_after - up_to_after % package_size) / package_size
-            - (up_to_before - up_to_before % package_size) / package_size AS DECIMAL(38, 0)
-        ) AS billed,
-        unit_price,
-        before_row AS month_to_date_before
-    FROM packaged
-    UNION ALL
+            CAST((today - today % n) / n - (yesterday - yesterday % n) / n AS DECIMAL(38, 0))
+            * CAST('0.000000001' AS DECIMAL(9, 9)) AS DECIMAL(38, 9)
+        ) AS share
+    FROM accrued
+),
+
+-- What the plan's prices come to.
+priced AS (
     SELECT
         day,
         customer_id,
         plan,
         price_id,
-        valid_from,
-        currency,
         meter,
+        tier,
         dimensions,
-        'volume' AS model,
-        CAST(tier AS VARCHAR) AS tier,
-        quantity,
-        quantity AS billed,
-        unit_price,
-        before_row AS month_to_date_before
-    FROM rated
-    UNION ALL
-    SELECT
-        day,
-        customer_id,
-        plan,
-        price_id,
-        valid_from,
+        CAST(quantity AS DECIMAL(38, 0)) AS quantity,
+        CAST(unit_price AS DECIMAL(18, 9)) AS unit_price,
+        CAST(CAST(billed AS DECIMAL(38, 0)) * CAST(unit_price AS DECIMAL(18, 9)) AS DECIMAL(38, 9)) AS amount,
+        CAST(month_to_date_before AS DECIMAL(38, 0)) AS month_to_date_before,
         currency,
-        meter,
-        dimensions,
-        'volume' AS model,
-        'rerate' AS tier,
-        CAST(0 AS DECIMAL(38, 0)) AS quantity,
-        before_row AS billed,
-        unit_price,
-        before_row AS month_to_date_before
-    FROM rerated
-),
-on_plan AS (
-    SELECT days.day, days.day_start, days.day_of_month, terms.customer_id, terms.plan
-    FROM days
-    INNER JOIN terms
-        ON terms.valid_from <= days.day_start AND (terms.valid_to IS NULL OR terms.valid_to > days.day_start)
-),
-fee_days AS (
-    SELECT
-        on_plan.day,
-        on_plan.customer_id,
-        on_plan.plan,
-        fees.price_id,
-        fees.valid_from,
-        fees.currency,
-        fees.nanos * on_plan.day_of_month AS nanos_to_date,
-        fees.nanos * (on_plan.day_of_month - 1) AS nanos_before
-    FROM on_plan
-    INNER JOIN fees
-        ON fees.plan = on_plan.plan
-        AND fees.valid_from <= on_plan.day_start AND (fees.valid_to IS NULL OR fees.valid_to > on_plan.day_start)
-),
-charged AS (
-    SELECT
-        day,
-        customer_id,
-        plan,
-        price_id,
-        valid_from,
-        currency,
-        meter,
-        dimensions,
         'usage' AS kind,
         model,
-        tier,
-        quantity,
-        billed,
-        unit_price,
-        CAST(billed * unit_price AS DECIMAL(38, 9)) AS amount,
-        month_to_date_before
-    FROM used
+        valid_from AS price_from,
+        CAST(billed AS DECIMAL(38, 0)) AS billed
+    FROM rated
     UNION ALL
+    SELECT
+        shares.day,
+        stays.customer_id,
+        shares.plan,
+        shares.price_id,
+        CAST(NULL AS VARCHAR) AS meter,
+        '1' AS tier,
+        '{}' AS dimensions,
+        CAST(0 AS DECIMAL(38, 0)) AS quantity,
+        CAST(NULL AS DECIMAL(18, 9)) AS unit_price,
+        shares.share AS amount,
+        CAST(0 AS DECIMAL(38, 0)) AS month_to_date_before,
+        shares.currency,
+        'flat' AS kind,
+        'flat' AS model,
+        shares.valid_from AS price_from,
+        CAST(NULL AS DECIMAL(38, 0)) AS billed
+    FROM shares
+    INNER JOIN stays
+        ON stays.plan = shares.plan
+        AND stays.valid_from <= shares.day_start AND (stays.valid_to IS NULL OR stays.valid_to > shares.day_start)
+    WHERE shares.kind = 'flat'
+),
+
+-- The discount: S is the sum so far under the terms of the day, cut into whole thousandths and a rest of at least 0.
+discounts AS (
+    SELECT plan_terms.plan, plan_terms.valid_from, plan_terms.currency, plan_terms.discount_ppm, days.day
+    FROM plan_terms
+    INNER JOIN days
+        ON plan_terms.valid_from <= days.day_start
+        AND (plan_terms.valid_to IS NULL OR plan_terms.valid_to > days.day_start)
+    WHERE plan_terms.discount_ppm > 0
+),
+daily AS (
+    SELECT day, customer_id, plan, CAST(sum(amount) AS DECIMAL(38, 9)) AS amount
+    FROM priced
+    GROUP BY day, customer_id, plan
+),
+summed AS (
+    SELECT
+        daily.day,
+        daily.customer_id,
+        daily.plan,
+        discounts.valid_from,
+        discounts.currency,
+        CAST(coalesce(discounts.discount_ppm, 0) AS DECIMAL(7, 0)) AS ppm,
+        daily.amount,
+        CAST(
+            sum(daily.amount) OVER (
+                PARTITION BY daily.customer_id, daily.plan, discounts.valid_from
+                ORDER BY daily.day
+                ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW
+            ) AS DECIMAL(38, 9)
+        ) AS so_far
+    FROM daily
+    LEFT JOIN discounts ON discounts.plan = daily.plan AND discounts.day = daily.day
+),
+cut AS (
+    SELECT
+        day,
+        customer_id,
+        plan,
+        valid_from,
+        currency,
+        ppm,
+        amount,
+        so_far,
+        CAST(
+            (so_far % CAST('0.001' AS DECIMAL(38, 9)) + CAST('0.001' AS DECIMAL(38, 9))) % CAST('0.001' AS DECIMAL(38, 9))
+            AS DECIMAL(38, 9)
+        ) AS rest
+    FROM summed
+),
+parted AS (
+    SELECT
+        day,
+        customer_id,
+        plan,
+        valid_from,
+        currency,
+        amount,
+        CAST((so_far - rest) * CAST('0.000001' AS DECIMAL(6, 6)) AS DECIMAL(38, 9)) * ppm AS off_whole,
+        CAST(rest * ppm * CAST('0.000001' AS DECIMAL(6, 6)) AS DECIMAL(38, 15)) AS off_rest
+    FROM cut
+),
+taken_off AS (
+    SELECT
+        day,
+        customer_id,
+        plan,
+        valid_from,
+        currency,
+        amount,
+        CAST(
+            off_whole + CAST(off_rest - off_rest % CAST('0.000000001' AS DECIMAL(38, 15)) AS DECIMAL(38, 9))
+            AS DECIMAL(38, 9)
+        ) AS off
+    FROM parted
+),
+discounted AS (
+    SELECT
+        day,
+        customer_id,
+        plan,
+        valid_from,
+        currency,
+        amount,
+        coalesce(
+            lag(off) OVER (PARTITION BY customer_id, plan, valid_from ORDER BY day), CAST(0 AS DECIMAL(38, 9))
+        ) - off AS discount
+    FROM taken_off
+),
+
+-- The minimum: what the days on the plan owe at least, on the last of them.
+least_of_day AS (
+    SELECT
+        shares.plan,
+        shares.currency,
+        days.day,
+        days.day_start,
+        sum(CASE WHEN shares.day = days.day THEN shares.share ELSE CAST(0 AS DECIMAL(38, 9)) END) AS owed
+    FROM shares
+    CROSS JOIN days
+    WHERE shares.kind = 'minimum'
+    GROUP BY shares.plan, shares.currency, days.day, days.day_start
+),
+owed AS (
+    SELECT
+        stays.customer_id,
+        stays.plan,
+        least_of_day.currency,
+        max(least_of_day.day) AS day,
+        max(least_of_day.day_start) AS day_start,
+        sum(least_of_day.owed) AS owed
+    FROM least_of_day
+    INNER JOIN stays
+        ON stays.plan = least_of_day.plan
+        AND stays.valid_from <= least_of_day.day_start
+        AND (stays.valid_to IS NULL OR stays.valid_to > least_of_day.day_start)
+    GROUP BY stays.customer_id, stays.plan, least_of_day.currency
+),
+due AS (
+    SELECT
+        'discount' AS kind,
+        day,
+        customer_id,
+        plan,
+        valid_from,
+        currency,
+        discount AS own,
+        CAST(amount + discount AS DECIMAL(38, 9)) AS charged
+    FROM discounted
+    UNION ALL
+    SELECT
+        'minimum' AS kind,
+        day,
+        customer_id,
+        plan,
+        day_start AS valid_from,
+        currency,
+        CAST(owed AS DECIMAL(38, 9)) AS own,
+        CAST(0 AS DECIMAL(38, 9)) AS charged
+    FROM owed
+),
+settled AS (
+    SELECT
+        kind,
+        day,
+        customer_id,
+        plan,
+        valid_from,
+        currency,
+        own,
+        sum(charged) OVER (PARTITION BY customer_id, plan) AS charged
+    FROM due
+),
+adjusted AS (
+    SELECT
+        kind,
+        day,
+        customer_id,
+        plan,
+        CASE WHEN kind = 'discount' THEN valid_from END AS price_from,
+        currency,
+        CAST(CASE WHEN kind = 'discount' THEN own ELSE own - charged END AS DECIMAL(38, 9)) AS amount
+    FROM settled
+    WHERE (kind = 'discount' AND own <> 0) OR (kind = 'minimum' AND own > charged)
+),
+charges AS (
     SELECT
         day,
         customer_id,
         plan,
         price_id,
-        valid_from,
+        meter,
+        tier,
+        dimensions,
+        quantity,
+        unit_price,
+        amount,
+        month_to_date_before,
         currency,
+        kind,
+        model,
+        price_from,
+        billed
+    FROM priced
+    UNION ALL
+    SELECT
+        day,
+        customer_id,
+        plan,
+        kind AS price_id,
         CAST(NULL AS VARCHAR) AS meter,
-        '{}' AS dimensions,
-        'flat' AS kind,
-        'flat' AS model,
         '1' AS tier,
+        '{}' AS dimensions,
         CAST(0 AS DECIMAL(38, 0)) AS quantity,
-        CAST(NULL AS DECIMAL(38, 0)) AS billed,
         CAST(NULL AS DECIMAL(18, 9)) AS unit_price,
-        CAST(
-            CAST(
-                (nanos_to_date - nanos_to_date % $days_in_month) / $days_in_month
-                - (nanos_before - nanos_before % $days_in_month) / $days_in_month AS DECIMAL(38, 0)
-            ) * $nano AS DECIMAL(38, 9)
-        ) AS amount,
-        CAST(0 AS DECIMAL(38, 0)) AS month_to_date_before
-    FROM fee_days
-)$plan_rows
+        amount,
+        CAST(0 AS DECIMAL(38, 0)) AS month_to_date_before,
+        currency,
+        kind,
+        CAST(NULL AS VARCHAR) AS model,
+        price_from,
+        CAST(NULL AS DECIMAL(38, 0)) AS billed
+    FROM adjusted
+)
 SELECT
     day,
     customer_id,
@@ -403,7 +535,7 @@ SELECT
     currency,
     kind,
     model,
-    valid_from AS price_from,
+    price_from,
     billed
-FROM $whole
+FROM charges
 ORDER BY day, customer_id, plan, price_id, price_from, dimensions, month_to_date_before, tier

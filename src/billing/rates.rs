@@ -19,8 +19,10 @@ pub use models::Model;
 use models::Rule;
 pub use terms::Terms;
 
-/// The largest unit price a DECIMAL(18,9) holds, in nano-units; fees and minimums have the same bound.
-const AMOUNT_MAX: Nanos = Nanos(10_i128.pow(18) - 1);
+/// The largest unit price a DECIMAL(18,9) holds, in nano-units.
+const UNIT_PRICE_MAX: Nanos = Nanos(10_i128.pow(18) - 1);
+/// The largest fee or minimum, in nano-units: its shares and sums stay far below what a DECIMAL(38,9) holds.
+const AMOUNT_MAX: Nanos = Nanos(10_i128.pow(27) - 1);
 const PLAN_KEYS: &[&str] = &["id", "name", "currency", "minimum", "discount_percent", "terms", "price"];
 const PRICE_KEYS: &[&str] =
     &["id", "meter", "model", "unit_price", "tiers", "match", "from", "to", "size", "amount", "free"];
@@ -288,15 +290,24 @@ fn counted(price: &Price) -> String {
     price.meter.as_ref().map_or_else(|| "no meter".to_owned(), |meter| format!("meter `{meter}`"))
 }
 
-/// Text that is an exact decimal of at least 0.
-fn decimal(item: &Item<'_>) -> Option<Nanos> {
+/// A unit price: text that is an exact decimal of at least 0.
+fn unit_price(item: &Item<'_>) -> Option<Nanos> {
+    decimal(item, UNIT_PRICE_MAX, "a unit price")
+}
+
+/// A fee or minimum for a month, in the same form.
+fn amount(item: &Item<'_>) -> Option<Nanos> {
+    decimal(item, AMOUNT_MAX, "a fee or minimum")
+}
+
+fn decimal(item: &Item<'_>, max: Nanos, what: &str) -> Option<Nanos> {
     let Some(text) = item.as_text() else {
         item.wrong_type("a decimal in quotes such as \"0.0004\", which is exact");
         return None;
     };
     match text.parse::<Nanos>() {
         Ok(value) if value < Nanos(0) => item.problem(format!("`{text}` is negative")),
-        Ok(value) if value > AMOUNT_MAX => item.problem("this is more than the 999999999.999999999 a price can be"),
+        Ok(value) if value > max => item.problem(format!("this is more than the {max} {what} can be")),
         Ok(value) => return Some(value),
         Err(error) => item.problem(error.to_string()),
     }

@@ -81,6 +81,15 @@ pub(crate) enum Command {
         /// NUMBER/LINE of a closed month (2026-10-0001/3), or MONTH/CUSTOMER/LINE of a preview (2026-10/acme/3).
         line: String,
     },
+    /// Explain a request: its events, the records behind them, what each meter decided, what it was charged as.
+    Trace {
+        /// A request id: any id of a request that an event carries.
+        #[arg(allow_hyphen_values = true)]
+        request_id: String,
+        /// Only look into this UTC day.
+        #[arg(long)]
+        day: Option<UtcDay>,
+    },
     /// What the lake holds: objects, events, gaps, usage, charges, what is held.
     Status,
     /// Records that could not be read, by reason.
@@ -114,7 +123,6 @@ pub(crate) enum KeysCommand {
 
 /// What shall be done with a month.
 #[derive(Args, Debug)]
-#[expect(clippy::struct_excessive_bools, reason = "each is a flag of its own on the command line")]
 pub(crate) struct InvoiceArgs {
     /// The billing month, such as 2026-10.
     pub(crate) month: BillingMonth,

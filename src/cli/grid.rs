@@ -8,6 +8,7 @@ use comfy_table::{CellAlignment, ContentArrangement, Table, presets};
 #[derive(Debug)]
 pub(crate) struct Grid {
     table: Table,
+    has_header: bool,
 }
 
 impl Grid {
@@ -22,7 +23,12 @@ impl Grid {
                 column.set_cell_alignment(CellAlignment::Right);
             }
         }
-        Self { table }
+        Self { table, has_header: true }
+    }
+
+    /// Two columns without a header: names and what they say.
+    pub(crate) fn pairs() -> Self {
+        Self { has_header: false, ..Self::new(&["", ""]) }
     }
 
     /// Adds a row.
@@ -34,7 +40,8 @@ impl Grid {
 impl fmt::Display for Grid {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         // Padding after the last column would leave white space at the ends of lines.
-        self.table.lines().try_for_each(|line| writeln!(f, "  {}", line.trim_end()))
+        let lines = self.table.lines().skip(usize::from(!self.has_header));
+        lines.into_iter().try_for_each(|line| writeln!(f, "  {}", line.trim_end()))
     }
 }
 
@@ -77,6 +84,14 @@ mod tests {
         grid.row(["acme".into(), count(1234567)]);
         grid.row(["b".into(), count(-5)]);
         assert_eq!(grid.to_string(), "  customer      usage\n  acme      1 234 567\n  b                -5\n");
+    }
+
+    #[test]
+    fn pairs_have_no_header() {
+        let mut grid = Grid::pairs();
+        grid.row(["status".into(), "200".into()]);
+        grid.row(["id".into(), "a".into()]);
+        assert_eq!(grid.to_string(), "  status  200\n  id      a\n");
     }
 
     #[test]

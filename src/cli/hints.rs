@@ -4,6 +4,7 @@ use anyhow::Result;
 use arrow::array::AsArray;
 use arrow::datatypes::Int64Type;
 
+use crate::decode::KeySpec;
 use crate::job::convert::{ConvertReport, ConvertedSource};
 use crate::model::Engine;
 
@@ -76,8 +77,11 @@ async fn of_meters(engine: &Engine, settings: &Settings) -> Result<Vec<String>> 
             let (source, meter) = (text(0, row), text(1, row));
             let [events, with_key, counted] = [2, 3, 4].map(|column| number(column, row));
             if events > 0 && with_key == 0 {
-                let key = settings.source(&source).map(|s| format!("{:?}", s.spec.key)).unwrap_or_default();
-                hints.push(format!("{source}: no event carries a key where the configuration looks for one ({key})"));
+                let key = settings.source(&source).map_or(&KeySpec::None, |source| &source.spec.key);
+                hints.push(match key {
+                    KeySpec::None => format!("{source}: no `key` is configured, so its usage belongs to nobody"),
+                    key => format!("{source}: no event carries a key where the configuration looks for one ({key})"),
+                });
             } else if events > 0 && counted == 0 {
                 hints.push(format!("{meter}: none of the {events} events of {source} meets its rule"));
             }

@@ -9,13 +9,14 @@ use anyhow::{Context, Result, bail};
 use serde_json::{Value, json};
 
 use crate::base::Nanos;
-use crate::billing::export::{self, ExportFile, ExportOptions, Statement, StripeCustomer, StripeCustomers};
+use crate::billing::export::{self, Export, ExportFile, ExportOptions, Statement, StripeCustomer, StripeCustomers};
 use crate::billing::invoice::{Correction, Invoice, InvoiceKind, Line, LineKey, LineKind};
-use crate::billing::{Billing, BillingMonth, ConfigFile, Rates};
+use crate::billing::{Adjustment, Billing, BillingMonth, ConfigFile, Rates};
 use crate::job::derive::Derivation;
 use crate::job::invoice::{
     Bill, Books, ChargeRow, CloseOptions, Closed, Comparison, Difference, Explanation, close, closed_month,
-    closed_months, compare, draw, explain as explain_line, reprice, since_close, stands_against, usage_rows,
+    closed_months, compare, draw, explain as explain_line, reprice, since_close, stands_against, store_files,
+    usage_rows,
 };
 use crate::job::{Job, JobError};
 
@@ -26,6 +27,9 @@ use super::{Outcome, Talk, open, print_json, print_text};
 
 /// Invoices whose lines are shown without being asked for.
 const SHOWN: usize = 10;
+
+/// The formats a close stores in the lake; the others are made on demand.
+const STORED_AS: &[&str] = &["csv", "html", "json", "pdf"];
 
 /// Previews a month, or does with it what the flags say.
 pub(crate) async fn invoice(
@@ -60,6 +64,14 @@ pub(crate) async fn invoice(
         let closed = close(job, &books, month, &options).await?;
         if was_closed {
             talk.say(format!("{month} was closed at {}; nothing was changed", closed.closing.closed_at));
+        }
+        let known = export::formats(&export_options(&books)?);
+        let stored: Vec<&dyn Export> =
+            known.iter().map(AsRef::as_ref).filter(|format| STORED_AS.contains(&format.name())).collect();
+        let written = store_files(job, &books, &closed, &stored).await?;
+        if written > 0 {
+            let folder = closed.folder().path("files");
+            talk.say(format!("stored {} files under {folder} of the lake", count(written)));
         }
     }
     let closed = closed_month(&job.lake, month).await?;
@@ -106,11 +118,8 @@ async fn check_adjustments(job: &Job, billing: &Billing) -> Result<()> {
             continue;
         }
         let printed = closed.pinned().await?.terms.month.adjustments;
-        let is_new = |row: &&&crate::billing::Adjustment| {
-            !printed.iter().any(|known| {
-                (known, row.line) == (&crate::billing::Adjustment { line: 0, ..(**row).clone() }, row.line)
-            })
-        };
+        // What was printed is kept without its line in the file.
+        let is_new = |row: &&&Adjustment| !printed.contains(&Adjustment { line: 0, ..(**row).clone() });
         if let Some(row) = rows.iter().find(is_new) {
             bail!(
                 "{}:{}: {month} is closed, so this adjustment would never be printed; give the month on whose invoice it \

@@ -18,6 +18,7 @@ mod rows;
 mod run;
 pub mod settings;
 mod summary;
+mod trace;
 
 use std::io::Write;
 use std::process::ExitCode;
@@ -97,18 +98,22 @@ async fn dispatch(cli: Cli) -> Result<Outcome> {
     }
     match cli.command {
         Command::Init { .. } => Ok(Outcome::Done),
-        Command::Run => run::run(&settings, &open::job(&settings, cli.accept_config).await?, cli.json, &talk).await,
+        Command::Run => {
+            run::run(&settings, &open::job(&settings, cli.accept_config, &talk).await?, cli.json, &talk).await
+        }
         Command::Convert { prefixes } => {
-            let job = open::job(&settings, cli.accept_config).await?;
+            let job = open::job(&settings, cli.accept_config, &talk).await?;
             run::convert(&settings, &job, &prefixes, cli.json, &talk).await
         }
-        Command::Build => run::build(&settings, &open::job(&settings, cli.accept_config).await?, cli.json, &talk).await,
+        Command::Build => {
+            run::build(&settings, &open::job(&settings, cli.accept_config, &talk).await?, cli.json, &talk).await
+        }
         Command::Rebuild(days) => {
-            let job = open::job(&settings, cli.accept_config).await?;
+            let job = open::job(&settings, cli.accept_config, &talk).await?;
             maintain::rebuild(&settings, &job, days.from, days.to, cli.json, &talk).await
         }
         Command::Retract { prefix, reason } => {
-            let job = open::job(&settings, cli.accept_config).await?;
+            let job = open::job(&settings, cli.accept_config, &talk).await?;
             maintain::retract(&settings, &job, &prefix, &reason, cli.json, &talk).await
         }
         Command::Query { sql, format } => {
@@ -123,6 +128,10 @@ async fn dispatch(cli: Cli) -> Result<Outcome> {
         }
         Command::Explain { line } => {
             invoice::explain(&settings, &open::existing(&settings).await?, &line, cli.json).await
+        }
+        Command::Trace { request_id, day } => {
+            let job = open::existing(&settings).await?;
+            trace::trace(&settings, &job, &request_id, day, cli.json, &talk).await
         }
         Command::Status => run::status(&settings, &open::existing(&settings).await?, cli.json, &talk).await,
         Command::Rejects { limit } => {

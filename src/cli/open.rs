@@ -21,6 +21,7 @@ use crate::lake::Lake;
 use crate::model::{Engine, EngineOptions};
 use crate::source::Location;
 
+use super::Talk;
 use super::settings::Settings;
 
 /// Bytes that SQL may hold before it spills to disk.
@@ -31,10 +32,13 @@ pub(crate) fn settings(file: &FilePath) -> Result<Settings> {
     Ok(Settings::load(file, &|name| std::env::var(name).ok())?)
 }
 
-/// Opens the lake, making it where there is none, and all that flows into it.
-pub(crate) async fn job(settings: &Settings, accept_config: bool) -> Result<Job> {
+/// Opens the lake, making it where there is none, and all that flows into it. Says what works but deserves a thought.
+pub(crate) async fn job(settings: &Settings, accept_config: bool, talk: &Talk) -> Result<Job> {
     // The plans are checked before anything is made: a wrong configuration leaves no trace.
-    sources(settings, [0; 16])?;
+    for source in sources(settings, [0; 16])? {
+        let warnings = source.plan.warnings().into_iter();
+        warnings.for_each(|warning| talk.warn(format!("warning: source `{}`: {warning}", source.name)));
+    }
     let Location::Folder(folder) = Location::parse(&settings.lake)?;
     std::fs::create_dir_all(&folder).with_context(|| format!("cannot make the lake's folder {}", folder.display()))?;
     let job = opened(settings, lake(&folder).await?)?;

@@ -2,6 +2,7 @@
 
 use std::fmt::Write;
 
+use crate::job::JobError;
 use crate::lake::LakeError;
 
 /// The text of an error with its causes and a hint.
@@ -16,10 +17,24 @@ pub(crate) fn render(error: &anyhow::Error) -> String {
         }
         shown = line;
     }
-    if let Some(hint) = error.chain().find_map(|cause| cause.downcast_ref::<LakeError>().and_then(hint)) {
+    let hint = |cause: &(dyn std::error::Error + 'static)| {
+        let of_lake = cause.downcast_ref::<LakeError>().and_then(hint).map(str::to_owned);
+        of_lake.or_else(|| cause.downcast_ref::<JobError>().and_then(hint_of_job))
+    };
+    if let Some(hint) = error.chain().find_map(hint) {
         let _ = writeln!(text, "\nhint: {hint}");
     }
     text
+}
+
+fn hint_of_job(error: &JobError) -> Option<String> {
+    match error {
+        JobError::NoSuchRequest { searched, .. } => Some(format!(
+            "looked for it as {searched}. What has not been converted yet is not there (`meterlake run`), nor what could \
+             not be read (`meterlake rejects`)"
+        )),
+        _ => None,
+    }
 }
 
 fn hint(error: &LakeError) -> Option<&'static str> {

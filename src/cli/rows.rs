@@ -3,6 +3,7 @@
 use std::io::Write;
 use std::sync::Arc;
 
+use anyhow::Result;
 use arrow::array::RecordBatch;
 use arrow::compute::cast;
 use arrow::csv::WriterBuilder as CsvBuilder;
@@ -11,6 +12,7 @@ use arrow::error::ArrowError;
 use arrow::json::WriterBuilder as JsonBuilder;
 use arrow::json::writer::{JsonArray, LineDelimited};
 use arrow::util::display::{ArrayFormatter, FormatOptions};
+use serde_json::Value;
 
 use super::args::RowFormat;
 use super::grid::Grid;
@@ -71,8 +73,17 @@ impl<W: Write> RowWriter<W> {
     }
 }
 
+/// Batches as a JSON array of objects, for reports.
+pub(crate) fn json_of(batches: &[RecordBatch]) -> Result<Value> {
+    let mut writer = JsonBuilder::new().with_explicit_nulls(true).build::<_, JsonArray>(Vec::new());
+    batches.iter().try_for_each(|batch| writer.write(&decimals_as_text(batch)?))?;
+    writer.finish()?;
+    let text = writer.into_inner();
+    Ok(if text.is_empty() { Value::Array(Vec::new()) } else { serde_json::from_slice(&text)? })
+}
+
 /// The batch with its decimals as text: most readers of JSON would make floats of them.
-pub(crate) fn decimals_as_text(batch: &RecordBatch) -> Result<RecordBatch, ArrowError> {
+fn decimals_as_text(batch: &RecordBatch) -> Result<RecordBatch, ArrowError> {
     let mut fields = Vec::new();
     let mut columns = Vec::new();
     for (field, column) in batch.schema().fields().iter().zip(batch.columns()) {

@@ -5,13 +5,11 @@ use std::fmt::Write;
 
 use anyhow::Result;
 use arrow::array::RecordBatch;
-use arrow::json::WriterBuilder;
-use arrow::json::writer::JsonArray;
 use serde_json::{Map, Value};
 
 use crate::model::Engine;
 
-use super::rows::{decimals_as_text, grid_of};
+use super::rows::{grid_of, json_of};
 
 /// Attributions that wait for somebody and block a close, for an `IN` list.
 const HELD: &str = "'unmapped', 'truncated', 'conflict', 'undecided', 'unpriced'";
@@ -106,12 +104,7 @@ impl Summary {
     pub(crate) fn json(&self) -> Result<Map<String, Value>> {
         let mut all = Map::new();
         for section in &self.sections {
-            let mut writer = WriterBuilder::new().with_explicit_nulls(true).build::<_, JsonArray>(Vec::new());
-            section.batches.iter().try_for_each(|batch| writer.write(&decimals_as_text(batch)?))?;
-            writer.finish()?;
-            let text = writer.into_inner();
-            let rows = if text.is_empty() { Value::Array(Vec::new()) } else { serde_json::from_slice(&text)? };
-            all.insert(section.name.to_owned(), rows);
+            all.insert(section.name.to_owned(), json_of(&section.batches)?);
         }
         Ok(all)
     }

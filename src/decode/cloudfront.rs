@@ -2,6 +2,7 @@
 //! percent-encoded once. Refused: another number of columns than the field set, no time, no id, a number that is none.
 //! Everything that can fail is read before the first column is filled, so a reject leaves no half row.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use super::columns::{EdgeColumns, Origin};
@@ -116,6 +117,11 @@ impl Cells {
     }
 }
 
+fn cell(ends: &[usize], column: usize) -> Range<usize> {
+    let start = if column == 0 { 0 } else { ends[column - 1] + 1 };
+    start..ends[column]
+}
+
 /// One line seen through a layout.
 #[derive(Clone, Copy)]
 struct Record<'a> {
@@ -128,8 +134,7 @@ impl<'a> Record<'a> {
     /// The raw value of a field; `-`, an empty value and a field that is not in the set are none.
     fn get(&self, field: Field) -> Option<&'a [u8]> {
         let column = self.layout.column(field)?;
-        let start = if column == 0 { 0 } else { self.ends[column - 1] + 1 };
-        match &self.line[start..self.ends[column]] {
+        match &self.line[cell(self.ends, column)] {
             b"" | b"-" => None,
             value => Some(value),
         }
@@ -206,6 +211,16 @@ impl EdgeReader {
     /// The rows so far as a batch.
     pub(super) fn finish(&mut self, rows: usize) -> arrow::array::RecordBatch {
         self.columns.finish(rows)
+    }
+
+    /// Where the line just read holds cookies, in order: a cell of its own, before which no name stands. Under whichever
+    /// field set the line may be of.
+    pub(super) fn cookies(&self) -> Vec<Range<usize>> {
+        let layouts = self.layouts.iter().map(|&at| &self.plan.layouts[at]);
+        let columns = layouts.filter(|layout| layout.columns == self.cells.count).filter_map(|l| l.column(COOKIE));
+        let mut cells: Vec<_> = columns.map(|column| cell(&self.cells.ends, column)).collect();
+        cells.sort_by_key(|cell| cell.start);
+        cells
     }
 
     /// Reads one line into a row and gives its time.

@@ -1,7 +1,7 @@
 //! One object, from its bytes to batches: [`Decoder`]. Unpacks, frames, reads, and keeps account of every record.
 
 use std::borrow::Cow;
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::fmt;
 use std::sync::Arc;
 
@@ -79,6 +79,9 @@ struct Sink {
     envelope: Envelope,
     envelope_sign: memchr::memmem::Finder<'static>,
     message: Vec<u8>,
+    /// The positions of records that somebody wants to read.
+    wanted: BTreeSet<i64>,
+    texts: BTreeMap<i64, String>,
 }
 
 enum Reader {
@@ -135,11 +138,23 @@ impl Decoder {
                 envelope: Envelope::default(),
                 envelope_sign: envelope::sign(),
                 message: Vec::new(),
+                wanted: BTreeSet::new(),
+                texts: BTreeMap::new(),
                 plan,
             },
             failed: None,
             finished: false,
         }
+    }
+
+    /// Keeps the texts of the records at these positions, if they become events, for [`Decoder::texts`].
+    pub fn want_texts_of(&mut self, positions: impl IntoIterator<Item = i64>) {
+        self.sink.wanted.extend(positions);
+    }
+
+    /// All of the text of each record wanted, as the log service wrote it, masked as the excerpts of rejects are.
+    pub fn texts(&self) -> &BTreeMap<i64, String> {
+        &self.sink.texts
     }
 
     /// Takes the object's next bytes.
@@ -337,9 +352,23 @@ impl Sink {
             }
         };
         match read {
-            Ok(at) => self.event(at, record.len()),
+            Ok(at) => {
+                if self.wanted.contains(&position) {
+                    self.keep_text(position, record);
+                }
+                self.event(at, record.len())
+            }
             Err(reject) => self.reject(record, reject),
         }
+    }
+
+    fn keep_text(&mut self, position: i64, record: &[u8]) {
+        let cookies = match &self.reader {
+            Reader::Edge(reader) => reader.cookies(),
+            Reader::Origin(_) => Vec::new(),
+        };
+        let text = self.plan.masker.text(record, &cookies, &self.hasher);
+        self.texts.insert(position, text.trim().to_owned());
     }
 
     /// An object none of whose records has the columns expected.

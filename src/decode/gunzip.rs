@@ -92,6 +92,8 @@ struct Chunk {
 impl Chunk {
     fn space(&mut self, bytes: usize) -> &mut [u8] {
         if self.buffer.len() < bytes {
+            // Grown by itself, it would double: tens of MiB that nobody writes to, and later does.
+            self.buffer.reserve_exact(bytes - self.buffer.len());
             self.buffer.resize(bytes, 0);
         }
         &mut self.buffer

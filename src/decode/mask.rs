@@ -1,5 +1,8 @@
-//! Excerpts of records that could not be read, with everything that could be a key replaced by `#` and eight hex digits
-//! of its keyed hash: every long token, and whatever follows a name that speaks of keys. Equal keys stay recognisable.
+//! Text of records for people: excerpts of those that could not be read, and one whole record where somebody asks for it.
+//! Everything that could be a key is replaced by `#` and eight hex digits of its keyed hash: every long token, and
+//! whatever follows a name that speaks of keys. Equal keys stay recognisable.
+
+use std::ops::Range;
 
 use super::privacy::KeyHasher;
 use super::text::{escaped_byte, is_control};
@@ -36,9 +39,33 @@ impl Masker {
     pub(super) fn excerpt(&self, record: &[u8], hasher: &KeyHasher, out: &mut String) {
         out.clear();
         let looked_at = &record[..record.len().min(LOOKED_AT_BYTES_MAX)];
-        let mut rest = looked_at;
+        // A token that reaches the end of what is looked at may be the start of a longer one.
+        self.mask(looked_at, record.len() > looked_at.len(), EXCERPT_CHARS_MAX, hasher, out);
+        if let Some((end, _)) = out.char_indices().nth(EXCERPT_CHARS_MAX) {
+            out.truncate(end);
+        }
+    }
+
+    /// All of `record`, masked. `secrets` are places that hold secrets whatever they look like, in order.
+    pub(super) fn text(&self, record: &[u8], secrets: &[Range<usize>], hasher: &KeyHasher) -> String {
+        let (mut out, mut at) = (String::new(), 0);
+        for secret in secrets.iter().filter(|secret| !secret.is_empty()) {
+            let start = secret.start.max(at);
+            self.mask(&record[at..start], false, usize::MAX, hasher, &mut out);
+            at = secret.end.max(at);
+            if start < at {
+                push_hash(&record[start..at], hasher, &mut out);
+            }
+        }
+        self.mask(&record[at..], false, usize::MAX, hasher, &mut out);
+        out
+    }
+
+    /// Appends `text`, masked, until `chars_max` characters are reached. `cut`: its end is not that of the record.
+    fn mask(&self, text: &[u8], cut: bool, chars_max: usize, hasher: &KeyHasher, out: &mut String) {
+        let mut rest = text;
         let mut chars = 0;
-        while !rest.is_empty() && chars < EXCERPT_CHARS_MAX {
+        while !rest.is_empty() && chars < chars_max {
             let before = out.len();
             let token = token_length(rest);
             if token == 0 {
@@ -46,10 +73,8 @@ impl Masker {
                 rest = &rest[taken..];
             } else {
                 let (word, after) = rest.split_at(token);
-                // A token that reaches the end of what is looked at may be the start of a longer one.
-                let cut = after.is_empty() && record.len() > looked_at.len();
                 rest = after;
-                if token >= TOKEN_BYTES_MIN && !self.is_plain(word) || cut {
+                if token >= TOKEN_BYTES_MIN && !self.is_plain(word) || cut && after.is_empty() {
                     push_hash(word, hasher, out);
                 } else {
                     out.push_str(&String::from_utf8_lossy(word));
@@ -59,9 +84,6 @@ impl Masker {
                 }
             }
             chars += out[before..].chars().count();
-        }
-        if let Some((end, _)) = out.char_indices().nth(EXCERPT_CHARS_MAX) {
-            out.truncate(end);
         }
     }
 
@@ -201,6 +223,16 @@ mod tests {
             let shown = masked(secret);
             assert!(!shown.contains("abc") && !shown.contains("def"), "{secret} → {shown}");
         }
+    }
+
+    #[test]
+    fn a_whole_record_is_masked_to_its_end() {
+        let masker = Masker { key_names: vec![b"k".to_vec()] };
+        let filler = "ab,".repeat(2_000);
+        let record = format!("sid=a\t{filler}\tk=KEY\tTESTKEY0TESTKEY1\tend");
+        let shown = masker.text(record.as_bytes(), &[0..5, 3..5], &KeyHasher::new(b"secret"));
+        assert!(shown.starts_with('#') && shown.ends_with(" end") && shown.len() > filler.len(), "{shown}");
+        assert!(!shown.contains("sid") && !shown.contains("KEY"), "{shown}");
     }
 
     #[test]

@@ -66,6 +66,20 @@ pub enum KeySpec {
     Variable(String),
 }
 
+/// As a configuration spells it, but for the case of a header's name.
+impl fmt::Display for KeySpec {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::None => f.write_str("nowhere"),
+            Self::Header(name) => write!(f, "{{ header = {name:?} }}"),
+            Self::LogData { name, plain: false } => write!(f, "{{ log_data = {name:?} }}"),
+            Self::LogData { name, plain: true } => write!(f, "{{ log_data = {name:?}, plain = true }}"),
+            Self::Query(name) => write!(f, "{{ query = {name:?} }}"),
+            Self::Variable(name) => write!(f, "{name:?}"),
+        }
+    }
+}
+
 /// What the key identifies.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Identifies {
@@ -134,5 +148,24 @@ impl Default for Limits {
     /// Safe for anything Firehose writes (records up to 1 000 KiB, objects up to 128 MiB before compression) with room to spare.
     fn default() -> Self {
         Self { record_bytes_max: 2 << 20, object_bytes_max: 4 << 30, nesting_max: 3, hours_max: 24 * 62 }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_is_shown_as_it_is_configured() {
+        let name = || "k".to_owned();
+        for (key, shown) in [
+            (KeySpec::Header(name()), r#"{ header = "k" }"#),
+            (KeySpec::LogData { name: name(), plain: false }, r#"{ log_data = "k" }"#),
+            (KeySpec::LogData { name: name(), plain: true }, r#"{ log_data = "k", plain = true }"#),
+            (KeySpec::Query(name()), r#"{ query = "k" }"#),
+            (KeySpec::Variable("$context.identity.apiKeyId".to_owned()), r#""$context.identity.apiKeyId""#),
+        ] {
+            assert_eq!(key.to_string(), shown);
+        }
     }
 }

@@ -3,6 +3,7 @@
 use crate::base::UtcDay;
 use crate::billing::BillingMonth;
 use crate::billing::bill::BillError;
+use crate::billing::export::ExportError;
 use crate::billing::invoice::TotalTooLarge;
 use crate::decode::ObjectError;
 use crate::lake::LakeError;
@@ -38,6 +39,14 @@ pub enum JobError {
         source_name: String,
         /// Its key.
         key: String,
+    },
+    /// No event carries a request id.
+    #[error("no event has the request id `{id}`")]
+    NoSuchRequest {
+        /// The id.
+        id: String,
+        /// Where it was looked for, in words.
+        searched: String,
     },
     /// Nothing to retract.
     #[error("no object of the ledger begins with `{0}`; nothing was changed")]
@@ -76,6 +85,9 @@ pub enum JobError {
     /// A bill could not be made.
     #[error(transparent)]
     Bill(#[from] BillError),
+    /// Invoices could not be put into a file format.
+    #[error(transparent)]
+    Export(#[from] ExportError),
     /// A total is out of range.
     #[error(transparent)]
     Total(#[from] TotalTooLarge),

@@ -11,6 +11,8 @@ mod error;
 pub mod invoice;
 mod progress;
 mod renew;
+mod rows;
+pub mod trace;
 pub mod verify;
 
 use crate::base::Micros;

@@ -15,6 +15,7 @@ mod ledger;
 mod ledger_rows;
 mod merge;
 mod meta;
+mod pages;
 mod parquet;
 mod read;
 mod receipt;

@@ -295,6 +295,10 @@ fn properties(table: Table, kind: FileKind) -> WriterPropertiesBuilder {
     };
     for column in WITHOUT_DICTIONARY {
         builder = builder.set_column_dictionary_enabled(ColumnPath::from(*column), false);
+        if kind.is_staged {
+            // What never repeats is a third smaller at best, and takes most of the compressor's time.
+            builder = builder.set_column_compression(ColumnPath::from(*column), Compression::UNCOMPRESSED);
+        }
     }
     for column in WITH_DELTAS {
         builder = builder.set_column_encoding(ColumnPath::from(*column), Encoding::DELTA_BINARY_PACKED);

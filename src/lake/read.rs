@@ -5,10 +5,8 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use ::parquet::arrow::ProjectionMask;
-use ::parquet::arrow::arrow_reader::{
-    ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder,
-};
+use ::parquet::arrow::arrow_reader::ParquetRecordBatchReader;
+use ::parquet::arrow::{ProjectionMask, parquet_to_arrow_field_levels};
 use ::parquet::errors::{ParquetError, Result as ParquetResult};
 use ::parquet::file::metadata::{PageIndexPolicy, ParquetMetaData, ParquetMetaDataReader};
 use ::parquet::file::reader::{ChunkReader, Length};
@@ -21,6 +19,7 @@ use object_store::{GetOptions, GetRange};
 use tokio::runtime::Handle;
 
 use super::error::{Doing, LakeError};
+use super::pages::GroupPages;
 use super::{Lake, parquet};
 use crate::schema::{Table, retyped};
 
@@ -140,6 +139,7 @@ impl OpenFile {
     }
 
     /// Fetches one row group: the columns of `schema`, some or all of the table's. Waits for the store on this thread.
+    /// Batches have up to `batch_rows` rows.
     pub(crate) fn group(
         &self,
         handle: &Handle,
@@ -148,6 +148,8 @@ impl OpenFile {
         batch_rows: usize,
     ) -> Result<GroupReader, LakeError> {
         let names = schema.fields().iter().map(|field| field.name().as_str());
+        // The library makes room for a whole batch, however few rows there are.
+        let batch_rows = batch_rows.min(self.group_rows(group));
         let mask = ProjectionMask::columns(self.metadata.file_metadata().schema_descr(), names);
         let chunks = self.metadata.row_group(group).columns().iter().enumerate();
         let ranges = chunks.filter(|(index, _)| mask.leaf_included(*index)).map(|(_, chunk)| {
@@ -155,12 +157,15 @@ impl OpenFile {
             start..start + length
         });
         let segments = self.fetch(handle, ranges.collect())?;
-        let hint = hint(schema, &self.metadata).doing("read", &self.path)?;
-        let options = ArrowReaderOptions::new().with_schema(hint);
-        let metadata = ArrowReaderMetadata::try_new(self.metadata.clone(), options).doing("read", &self.path)?;
-        let builder = ParquetRecordBatchReaderBuilder::new_with_metadata(segments, metadata);
-        let reader = builder.with_projection(mask).with_row_groups(vec![group]).with_batch_size(batch_rows).build();
-        Ok(GroupReader { reader: reader.doing("read", &self.path)?, path: self.path.clone(), schema: schema.clone() })
+        let made = || {
+            let hint = hint(schema, &self.metadata)?;
+            let columns = self.metadata.file_metadata().schema_descr();
+            let levels = parquet_to_arrow_field_levels(columns, mask, Some(hint.fields()))?;
+            let pages = GroupPages { reader: Arc::new(segments), metadata: self.metadata.clone(), group };
+            ParquetRecordBatchReader::try_new_with_row_groups(&levels, &pages, batch_rows, None)
+        };
+        let reader = made().doing("read", &self.path)?;
+        Ok(GroupReader { reader, path: self.path.clone(), schema: schema.clone() })
     }
 
     fn fetch(&self, handle: &Handle, ranges: Vec<Range<u64>>) -> Result<Segments, LakeError> {

@@ -11,6 +11,7 @@ mod params;
 mod rule;
 mod sql;
 mod statements;
+mod trace;
 
 pub use amounts::{PricedUnder, check_amounts, check_products};
 pub use checked::conform;
@@ -18,7 +19,5 @@ pub use engine::{Engine, EngineOptions, QueryResult};
 pub use error::ModelError;
 pub use meter::{Meter, MeterError, MeterPart, MeterProblem, MeterValue};
 pub use sql::{SqlHeader, header, sql_text};
-pub use statements::{
-    Cut, MonthBounds, UsageDay, charges_sql, charges_sql_of, coverage_sql, plan_terms_digest, slot_of, slots_sql,
-    usage_sql,
-};
+pub use statements::{Cut, MonthBounds, UsageDay, charges_sql, coverage_sql, slot_of, slots_sql, usage_sql};
+pub use trace::{EventName, UsageOf, find_sql, id_columns};

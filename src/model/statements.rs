@@ -10,25 +10,14 @@ use super::params::{boolean, date, instant, render, text};
 use super::rule::NUMBER_MAX;
 use super::sql_text;
 use crate::base::time::HOUR_MICROS;
-use crate::base::{Digest, Micros, UtcDay, UtcHour};
+use crate::base::{Micros, UtcDay, UtcHour};
 use crate::schema::{ColumnType, Table};
 
 /// Microseconds of a slot: a quarter of an hour.
 const SLOT_MICROS: i64 = HOUR_MICROS / 4;
 
-/// One nano-unit, as a decimal in every engine.
-const NANO: &str = "CAST('0.000000001' AS DECIMAL(10, 9))";
-
 /// Unmapped keys of a day that stay apart.
 const KEYS_MAX: u32 = 1_000;
-
-/// What `charges_daily` reads besides its own file, where a plan has terms.
-const PLAN_TERMS_SQL: &str = include_str!("../../sql/charges_plan_terms.sql");
-
-/// The digest of that text.
-pub fn plan_terms_digest() -> String {
-    Digest::of([PLAN_TERMS_SQL]).to_string()
-}
 
 /// The start of the slot an instant lies in.
 pub fn slot_of(at: Micros) -> Micros {
@@ -92,7 +81,8 @@ pub fn slots_sql(meter: &Meter, source: &str, from: UtcHour, to: UtcHour) -> Res
     slots(meter, source, (from.start(), to.start()), quarter, "")
 }
 
-fn slots(
+/// The statement that counts the events `within` that meet `only`, in slots that begin at `slot_start`.
+pub(super) fn slots(
     meter: &Meter,
     source: &str,
     within: (Micros, Micros),
@@ -143,6 +133,22 @@ fn decided_values(
     source: &str,
     (from, to): (Micros, Micros),
 ) -> Vec<(&'static str, String)> {
+    vec![
+        ("events", meter.table.name().to_owned()),
+        ("columns", columns_of(pieces)),
+        ("source", text(source)),
+        ("day_from", date(from.day())),
+        ("day_last", date(Micros(to.0 - 1).day())),
+        ("from", instant(from)),
+        ("to", instant(to)),
+        ("where", pieces.where_sql.clone()),
+        ("value", pieces.value_sql.clone()),
+        ("dimensions", pieces.dimensions_sql.clone()),
+    ]
+}
+
+/// The columns of an event that a meter's pieces use, beside its key, as they use them.
+pub(super) fn columns_of(pieces: &Pieces) -> String {
     let mut columns = String::new();
     for column in pieces.columns.iter().filter(|column| !["key_ref", "key_state"].contains(&column.name)) {
         let name = column.name;
@@ -155,18 +161,7 @@ fn decided_values(
             _ => format!(",\n        {name}"),
         });
     }
-    vec![
-        ("events", meter.table.name().to_owned()),
-        ("columns", columns),
-        ("source", text(source)),
-        ("day_from", date(from.day())),
-        ("day_last", date(Micros(to.0 - 1).day())),
-        ("from", instant(from)),
-        ("to", instant(to)),
-        ("where", pieces.where_sql.clone()),
-        ("value", pieces.value_sql.clone()),
-        ("dimensions", pieces.dimensions_sql.clone()),
-    ]
+    columns
 }
 
 /// The statement that gives one billing day's usage to its owners. Only meters of distinct values and maxima matter, and
@@ -292,11 +287,6 @@ fn list(values: &BTreeSet<&str>) -> String {
 
 /// The statement that prices a billing month up to its last given day; of no days it gives no rows.
 pub fn charges_sql(month: &MonthBounds) -> String {
-    charges_sql_of(month, true)
-}
-
-/// The same. Where no plan has terms of its own, what only they need is left out: nothing comes of it, but it takes time.
-pub fn charges_sql_of(month: &MonthBounds, has_plan_terms: bool) -> String {
     let mut days: Vec<String> = month
         .days
         .iter()
@@ -307,25 +297,12 @@ pub fn charges_sql_of(month: &MonthBounds, has_plan_terms: bool) -> String {
     }
     let first = month.days.first().map_or(UtcDay(0), |(day, _)| *day);
     let last = month.days.last().map_or(UtcDay(0), |(day, _)| *day);
-    let days_in_month = format!("CAST({} AS DECIMAL(38, 0))", month.length());
-    let (plan_rows, whole) = match has_plan_terms {
-        true => {
-            let text: Vec<&str> = PLAN_TERMS_SQL.lines().filter(|line| !line.starts_with("--")).collect();
-            let values = [("days_in_month", days_in_month.as_str()), ("nano", NANO)];
-            (render(&text.join("\n"), &values), "with_terms")
-        }
-        false => (String::new(), "charged"),
-    };
     let values = [
-        ("days", days.join(",").as_str()),
-        ("day_from", &date(first)),
-        ("day_last", &date(last)),
-        ("days_in_month", &days_in_month),
-        ("nano", NANO),
-        ("plan_rows", &plan_rows),
-        ("whole", whole),
-    ]
-    .map(|(name, value)| (name, value.to_owned()));
+        ("days", days.join(",")),
+        ("day_from", date(first)),
+        ("day_last", date(last)),
+        ("month_days", month.length().to_string()),
+    ];
     filled(file(Table::ChargesDaily), &values)
 }
 

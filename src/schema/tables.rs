@@ -37,7 +37,7 @@ pub enum Table {
     Prices,
     /// Which dimension values a price asks for, as configured.
     PriceMatches,
-    /// Currency, monthly minimum and discount of every plan, as configured.
+    /// Monthly minimum and discount of the plans that have one, as configured.
     PlanTerms,
     /// Closed months: one row per invoice.
     Invoices,

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use chrono::NaiveDateTime;
 use futures::TryStreamExt;
 use object_store::path::Path;
-use object_store::{GetOptions, GetRange, ObjectMeta};
+use object_store::{GetOptions, GetRange, ObjectMeta, ObjectStoreExt};
 
 use crate::base::Micros;
 
@@ -23,6 +23,12 @@ pub struct LandingObject {
     pub bytes: u64,
     /// When it arrived: what Firehose says in the name, else when the store says it was written.
     pub arrived_at: Micros,
+}
+
+impl LandingObject {
+    fn of(meta: &ObjectMeta) -> Self {
+        Self { key: meta.location.to_string(), etag: version_of(meta), bytes: meta.size, arrived_at: arrival_of(meta) }
+    }
 }
 
 /// Landing objects that could not be listed or read.
@@ -63,15 +69,21 @@ pub async fn list(place: &Place) -> Result<Vec<LandingObject>, SourceError> {
         if is_hidden(&meta.location) {
             continue;
         }
-        objects.push(LandingObject {
-            key: meta.location.to_string(),
-            etag: version_of(&meta),
-            bytes: meta.size,
-            arrived_at: arrival_of(&meta),
-        });
+        objects.push(LandingObject::of(&meta));
     }
     objects.sort_unstable_by(|a, b| a.key.cmp(&b.key));
     Ok(objects)
+}
+
+/// The object of that key as it is now; none: it is not there.
+pub async fn find(place: &Place, key: &str) -> Result<Option<LandingObject>, SourceError> {
+    let failed = |source| SourceError::Read { key: key.to_owned(), source };
+    let path = Path::parse(key).map_err(|source| failed(source.into()))?;
+    match place.store.head(&path).await {
+        Ok(meta) => Ok(Some(LandingObject::of(&meta))),
+        Err(object_store::Error::NotFound { .. }) => Ok(None),
+        Err(source) => Err(failed(source)),
+    }
 }
 
 /// Bytes of an object asked for at a time: all of most objects, so that reading one is one request.

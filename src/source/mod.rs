@@ -4,5 +4,5 @@
 mod landing;
 mod location;
 
-pub use landing::{Fetch, LandingObject, SourceError, fetch, list};
+pub use landing::{Fetch, LandingObject, SourceError, fetch, find, list};
 pub use location::{Location, LocationError, Place};

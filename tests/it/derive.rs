@@ -194,6 +194,7 @@ struct Config {
     keys: Vec<Value>,
     prices: Vec<Value>,
     matches: Vec<Value>,
+    terms: Vec<Value>,
 }
 
 impl Config {
@@ -204,6 +205,7 @@ impl Config {
             keys: vec![key("a", "acme", YEAR, None), key("b", "beta", YEAR, None)],
             prices: vec![price("eco", "0.500000000"), price("pro", "1.500000000")],
             matches: Vec::new(),
+            terms: Vec::new(),
         }
     }
 
@@ -215,7 +217,7 @@ impl Config {
             zone: BillingZone::UTC,
             start: None,
             config: ConfigTables {
-                plan_terms: RecordBatch::new_empty(Table::PlanTerms.schema()),
+                plan_terms: table(Table::PlanTerms, &self.terms),
                 customers: table(Table::Customers, &self.customers),
                 api_keys: table(Table::ApiKeys, &self.keys),
                 prices: table(Table::Prices, &self.prices),
@@ -395,6 +397,98 @@ async fn a_price_matters_to_the_customers_of_its_plan_while_it_is_in_force() {
         json!({"plan": "pro", "price_id": "p", "valid_from": then, "column_name": "route", "fragment": "\"route\":\"/x\""}),
     );
     assert_eq!(world.remade(&config.derivation()).await, ["price_matches all", "usage_daily configuration"]);
+}
+
+fn charges_of(rows: Vec<String>, kind: &str) -> Vec<String> {
+    rows.into_iter().filter(|row| row.starts_with(kind)).collect()
+}
+
+const BY_KIND: [&str; 5] = ["kind", "day", "customer_id", "quantity", "amount"];
+
+#[tokio::test]
+async fn what_is_charged_without_usage_matters_to_every_month_it_is_in_force() {
+    let world = World::with_events().await;
+    let mut config = Config::new();
+    // Usage begins in October; the last usage is of 1 November. Nobody is on plan `idle` yet.
+    let mut flat = price("idle", "1");
+    flat["model"] = json!("flat");
+    flat["meter"] = Value::Null;
+    flat["unit_price"] = Value::Null;
+    flat["flat_amount"] = json!("310");
+    config.prices.push(flat);
+    world.derive(&config.derivation()).await;
+    assert_eq!(charges_of(world.rows(Table::ChargesDaily, &BY_KIND).await, "flat").len(), 0);
+
+    // Whoever comes on it on 30 October pays 310 / 31 for each of two days and 310 / 30 for the 1st of November, in whole
+    // nano-units; the days before and after are untouched, and so is usage.
+    config.customers.push(json!({"customer_id": "gamma", "plan": "idle", "valid_from": "2026-10-30T00:00:00Z"}));
+    let expected =
+        ["charges_daily 2026-10-30", "charges_daily 2026-10-31", "charges_daily 2026-11-01", "customers all"];
+    assert_eq!(world.changed(&config.derivation()).await, expected);
+    assert_eq!(
+        charges_of(world.rows(Table::ChargesDaily, &BY_KIND).await, "flat"),
+        [
+            "flat 2026-10-30 gamma 0 10.000000000",
+            "flat 2026-10-31 gamma 0 10.000000000",
+            "flat 2026-11-01 gamma 0 10.333333333",
+        ]
+    );
+
+    // A customer of a plan that costs nothing without usage changes no month.
+    config.customers.push(customer("delta", "pro"));
+    assert_eq!(world.remade(&config.derivation()).await, ["customers all", "usage_daily configuration"]);
+
+    // A minimum from November on makes November's charges again, but neither October's nor any usage: half of plan `pro`'s
+    // 60 a month would be 30, of one day in 30 it is 2, and acme's call costs 1.50. Delta calls nobody and owes all of it.
+    let november = "2026-11-01T00:00:00Z";
+    let terms = |minimum: &str| json!({"plan": "pro", "currency": "USD", "valid_from": november, "minimum": minimum, "discount_ppm": 0});
+    config.terms.push(terms("60"));
+    let expected = ["charges_daily 2026-11", "plan_terms all"];
+    assert_eq!(world.remade(&config.derivation()).await, expected);
+    let minimums = ["minimum 2026-11-01 acme 0 0.500000000", "minimum 2026-11-01 delta 0 2.000000000"];
+    assert_eq!(charges_of(world.rows(Table::ChargesDaily, &BY_KIND).await, "minimum"), minimums);
+    assert!(!world.derive(&config.derivation()).await.changed());
+
+    // A discount that begins with November, too; before it nothing is taken off.
+    config.terms[0]["minimum"] = json!("0");
+    config.terms[0]["discount_ppm"] = json!(333_333);
+    assert_eq!(world.remade(&config.derivation()).await, expected);
+    assert_eq!(
+        charges_of(world.rows(Table::ChargesDaily, &BY_KIND).await, "discount"),
+        ["discount 2026-11-01 acme 0 -0.499999500"]
+    );
+}
+
+#[tokio::test]
+async fn a_month_without_usage_between_months_with_usage_is_charged_whole() {
+    let world = World::with_events().await;
+    world.hour("2027-01-02T00", &[("00:00", "a")]).await;
+    let mut config = Config::new();
+    config
+        .terms
+        .push(json!({"plan": "eco", "currency": "USD", "valid_from": YEAR, "minimum": "31", "discount_ppm": 0}));
+    let with = Derivation { start: Some("2026-10-31".parse().unwrap()), ..config.derivation() };
+    world.derive(&with).await;
+    // Beta, on plan `eco`, owes 1.00 for 31 October, where billing starts; 31.00 for November less its call of 0.50; 31.00 for
+    // December, in which nobody called; and for 1 and 2 January 2.00.
+    assert_eq!(
+        charges_of(world.rows(Table::ChargesDaily, &BY_KIND).await, "minimum"),
+        [
+            "minimum 2026-10-31 beta 0 1.000000000",
+            "minimum 2026-11-30 beta 0 30.500000000",
+            "minimum 2026-12-31 beta 0 31.000000000",
+            "minimum 2027-01-02 beta 0 2.000000000",
+        ]
+    );
+    assert!(!world.derive(&with).await.changed());
+    // Where billing starts after all usage there is no day to charge.
+    let with = Derivation { start: Some("2027-02-01".parse().unwrap()), ..with };
+    world.derive(&with).await;
+    assert!(world.charges().await.is_empty());
+    let day = "2027-01-02".parse().unwrap();
+    let text = statement(&world.lake, &with, Table::ChargesDaily, day).await.unwrap().unwrap();
+    let engine = meterlake::model::Engine::new(with.engine).unwrap();
+    assert_eq!(engine.make(Table::ChargesDaily, "2027-01", &text).await.unwrap().num_rows(), 0);
 }
 
 #[tokio::test]
@@ -601,7 +695,7 @@ async fn statements_are_printed_as_they_are_run() {
         (Table::CoverageHourly, "DATE '2026-10-02'"),
         (Table::UsageSlots, "'calls' AS meter"),
         (Table::UsageDaily, "DATE '2026-10-02' AS day"),
-        (Table::ChargesDaily, "(DATE '2026-10-01', TIMESTAMP '2026-10-01 00:00:00 +00:00')"),
+        (Table::ChargesDaily, "(DATE '2026-10-01', TIMESTAMP '2026-10-01 00:00:00 +00:00', 1)"),
     ] {
         let text = statement(&world.lake, &with, table, day).await.unwrap().unwrap();
         assert!(text.contains(says) && !text.contains('$'), "{text}");

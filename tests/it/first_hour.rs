@@ -132,7 +132,7 @@ fn a_key_that_is_never_found_gets_a_hint() {
     shell.write("landing/a", edge_records(0..3));
     assert_snapshot!(shell.run(&["run"]).err, @r#"
 
-    hint: edge: no event carries a key where the configuration looks for one (Header("x-apikey"))
+    hint: edge: no event carries a key where the configuration looks for one ({ header = "x-apikey" })
     "#);
 }
 

@@ -455,6 +455,16 @@ value = "response_bytes"
         self.files_in("")
     }
 
+    /// Every file below a folder of the lake.
+    pub(crate) fn files_below(&self, folder: &str) -> Files {
+        self.files_in(folder)
+    }
+
+    /// A file beside the lake: configuration, customers, rates.
+    pub(crate) fn beside(&self, name: &str) -> PathBuf {
+        self.shell.path(name)
+    }
+
     /// The data files of its tables, by their place in the lake.
     pub(crate) fn data_files(&self) -> Files {
         let files = self.files_in("tables").into_iter();

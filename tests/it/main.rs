@@ -7,6 +7,7 @@ mod decode;
 mod derive;
 mod first_hour;
 mod invariants;
+mod invoices;
 mod lab;
 mod lake;
 mod late;

@@ -121,9 +121,10 @@ fn reads_a_whole_configuration() {
     source ["origin",["variable","$context.identity.apiKeyId"],"key",[null,null,null],false,1]
     meter ["api_calls",["origin"],"status < 500",["count"],["route"]]
     billing ["USD","Europe/Berlin",null,true]
-    customer ["acme","Acme Inc","pro",["2025-12-31T23:00:00Z",null],[]]
+    customer ["acme","Acme Inc","pro",[[],null,null,null],["2025-12-31T23:00:00Z",null],[]]
+    invoice [{"close_after_hours":48,"due_days":null,"held_events_max":0,"numbers":"{month}-{n}","rounding":"half-up","seller":{"address":[],"email":null,"name":"","tax_id":null},"text":null}]
     key ["acme","abc123",null,"main",["2025-12-31T23:00:00Z",null],[]]
-    plan ["pro"]
+    plan ["pro",null,"USD"]
     price ["pro",0,"calls","api_calls","per_unit",[[null,"0.0004"]],[],["1969-12-31T23:00:00Z",null]]
     limits [2097152,4294967296,3,1488]
     privacy ["client_ip","keep"]
@@ -188,12 +189,19 @@ fn configuration_tables_give_each_source_the_keys_as_it_shows_them() {
                 { id = "odd", meter = "api_calls", model = "per_unit", unit_price = "1", match = { route = ['/a"b\c', "/x"] } },
                 { id = "calls", meter = "api_calls", model = "graduated", from = 2026-01-01, to = "2027-01-01",
                   tiers = [{ up_to = 1_000, unit_price = "0" }, { unit_price = "0.000000001" }] },
-            ] }, { id = "free" }]
+                { id = "some", meter = "api_calls", model = "per_unit", unit_price = "3", free = 10, from = 2027-01-01 },
+            ] }, { id = "free", currency = "EUR", price = [
+                { id = "packs", meter = "api_calls", model = "package", unit_price = "2", size = 50, free = 100 },
+                { id = "fee", model = "flat", amount = "49.5" },
+            ], terms = [
+                { discount_percent = "12.3456", from = 2026-07-01 },
+                { minimum = "100", to = 2026-07-01 },
+            ] }]
         "#)
         .load()
         .unwrap();
     let tables = settings.billing.unwrap().tables(settings.sources.iter().map(|source| &source.spec)).unwrap();
-    let shown = [tables.customers, tables.api_keys, tables.prices, tables.price_matches]
+    let shown = [tables.customers, tables.api_keys, tables.prices, tables.price_matches, tables.plan_terms]
         .map(|batch| pretty_format_batches(&[batch]).unwrap().to_string())
         .join("\n");
     assert_snapshot!(shown, @r#"
@@ -213,19 +221,29 @@ fn configuration_tables_give_each_source_the_keys_as_it_shows_them() {
     | origin | abc123                           | acme        | main  | 2026-01-01T12:30:00Z | 2026-10-24T22:00:00Z |
     | origin | abc123                           | beta        |       | 2026-10-25T23:00:00Z |                      |
     +--------+----------------------------------+-------------+-------+----------------------+----------------------+
-    +------+----------+----------+----------+-----------+-----------+---------------+----------------------+----------------------+------+-----------+---------+-------------+
-    | plan | currency | price_id | position | meter     | model     | match_columns | valid_from           | valid_to             | tier | tier_from | tier_to | unit_price  |
-    +------+----------+----------+----------+-----------+-----------+---------------+----------------------+----------------------+------+-----------+---------+-------------+
-    | pro  | USD      | odd      | 1        | api_calls | per_unit  | 1             | 1969-12-31T23:00:00Z |                      | 1    | 0         |         | 1.000000000 |
-    | pro  | USD      | calls    | 2        | api_calls | graduated | 0             | 2025-12-31T23:00:00Z | 2026-12-31T23:00:00Z | 1    | 0         | 1000    | 0.000000000 |
-    | pro  | USD      | calls    | 2        | api_calls | graduated | 0             | 2025-12-31T23:00:00Z | 2026-12-31T23:00:00Z | 2    | 1000      |         | 0.000000001 |
-    +------+----------+----------+----------+-----------+-----------+---------------+----------------------+----------------------+------+-----------+---------+-------------+
+    +------+----------+----------+----------+-----------+-----------+---------------+----------------------+----------------------+------+-----------+---------+-------------+--------------+--------------+
+    | plan | currency | price_id | position | meter     | model     | match_columns | valid_from           | valid_to             | tier | tier_from | tier_to | unit_price  | package_size | flat_amount  |
+    +------+----------+----------+----------+-----------+-----------+---------------+----------------------+----------------------+------+-----------+---------+-------------+--------------+--------------+
+    | free | EUR      | packs    | 1        | api_calls | package   | 0             | 1969-12-31T23:00:00Z |                      | 1    | 100       |         | 2.000000000 | 50           |              |
+    | free | EUR      | fee      | 2        |           | flat      | 0             | 1969-12-31T23:00:00Z |                      | 1    | 0         |         |             |              | 49.500000000 |
+    | pro  | USD      | odd      | 1        | api_calls | per_unit  | 1             | 1969-12-31T23:00:00Z |                      | 1    | 0         |         | 1.000000000 |              |              |
+    | pro  | USD      | calls    | 2        | api_calls | graduated | 0             | 2025-12-31T23:00:00Z | 2026-12-31T23:00:00Z | 1    | 0         | 1000    | 0.000000000 |              |              |
+    | pro  | USD      | calls    | 2        | api_calls | graduated | 0             | 2025-12-31T23:00:00Z | 2026-12-31T23:00:00Z | 2    | 1000      |         | 0.000000001 |              |              |
+    | pro  | USD      | some     | 3        | api_calls | per_unit  | 0             | 2026-12-31T23:00:00Z |                      | 1    | 0         | 10      | 0.000000000 |              |              |
+    | pro  | USD      | some     | 3        | api_calls | per_unit  | 0             | 2026-12-31T23:00:00Z |                      | 2    | 10        |         | 3.000000000 |              |              |
+    +------+----------+----------+----------+-----------+-----------+---------------+----------------------+----------------------+------+-----------+---------+-------------+--------------+--------------+
     +------+----------+----------------------+-------------+--------------------+
     | plan | price_id | valid_from           | column_name | fragment           |
     +------+----------+----------------------+-------------+--------------------+
     | pro  | odd      | 1969-12-31T23:00:00Z | route       | "route":"/a\"b\\c" |
     | pro  | odd      | 1969-12-31T23:00:00Z | route       | "route":"/x"       |
     +------+----------+----------------------+-------------+--------------------+
+    +------+----------+----------------------+----------------------+---------------+--------------+
+    | plan | currency | valid_from           | valid_to             | minimum       | discount_ppm |
+    +------+----------+----------------------+----------------------+---------------+--------------+
+    | free | EUR      | 1969-12-31T23:00:00Z | 2026-06-30T22:00:00Z | 100.000000000 | 0            |
+    | free | EUR      | 2026-06-30T22:00:00Z |                      | 0.000000000   | 123456       |
+    +------+----------+----------------------+----------------------+---------------+--------------+
     "#);
 }
 
@@ -313,7 +331,7 @@ fn duplicate_names_are_told() {
 }
 
 #[test]
-fn kinds_and_models_of_later_versions_are_told() {
+fn kinds_of_later_versions_are_told() {
     let files = Files::new(&[
         &EDGE.replace("cloudfront-realtime", "cloudfront-standard"),
         &ORIGIN.replace("api-gateway", "json"),
@@ -322,15 +340,6 @@ fn kinds_and_models_of_later_versions_are_told() {
     assert_snapshot!(files.wrong(), @r#"
     meterlake.toml:5: kind `cloudfront-standard` is not supported by this version; known: `cloudfront-realtime`, `api-gateway`
     meterlake.toml:14: kind `json` is not supported by this version; known: `cloudfront-realtime`, `api-gateway`
-    "#);
-    let rates = format!(
-        "{}\n[[plan]]\nid = \"b\"\nminimum = \"10\"\n[[plan.price]]\nid = \"x\"\nmeter = \"api_calls\"\nmodel = \"flat\"\namount = \"9\"\n",
-        RATES.replace("per_unit", "volume")
-    );
-    assert_snapshot!(all().with("rates.toml", rates).wrong(), @r#"
-    rates.toml:7: model `volume` is not supported by this version; known: `per_unit`, `graduated`
-    rates.toml:12: a monthly `minimum` other than "0" is not supported by this version
-    rates.toml:16: model `flat` is not supported by this version; known: `per_unit`, `graduated`
     "#);
 }
 
@@ -599,6 +608,86 @@ id = "pro"
 }
 
 #[test]
+fn what_a_model_or_a_plan_does_not_have_is_told() {
+    let rates = r#"[[plan]]
+id = "pro"
+name = ""
+currency = "EURO"
+minimum = 100
+discount_percent = "100.0001"
+[[plan.price]]
+id = "discount"
+meter = "api_calls"
+model = "volume"
+tiers = [{ unit_price = "1" }]
+free = 10
+[[plan.price]]
+id = "fee"
+meter = "api_calls"
+model = "flat"
+match = { route = "/x" }
+unit_price = "1"
+[[plan.price]]
+id = "packs"
+model = "package"
+unit_price = "1"
+amount = "1"
+free = -1
+size = 0
+[[plan.price]]
+id = "huge"
+model = "flat"
+amount = "1000000000000000"
+[[plan]]
+id = "gold"
+currency = "XAU"
+minimum = "1"
+discount_percent = "12.34567"
+[[plan.terms]]
+minimum = "100"
+to = 2026-06-01
+[[plan.terms]]
+discount_percent = "5"
+from = 2026-05-01
+[[plan.terms]]
+minimun = "1"
+from = 2027-01-01
+[[plan]]
+id = "dim"
+from = 2026-01-01
+[[plan.price]]
+id = "x"
+model = "tiered"
+"#;
+    assert_snapshot!(all().with("rates.toml", rates).wrong(), @r#"
+    rates.toml:3: `name` is empty
+    rates.toml:4: a currency is the three capital letters of ISO 4217, such as "USD"
+    rates.toml:5: `minimum` must be a decimal in quotes such as "0.0004", which is exact, not a whole number
+    rates.toml:6: `100.0001` is no percentage from 0 to 100 with at most 4 places after the point
+    rates.toml:8: price id `discount` is reserved for what the plan's `discount` comes to; choose another
+    rates.toml:12: model `volume` has no `free`
+    rates.toml:13: `amount` is missing in [[plan.price]]
+    rates.toml:15: model `flat` has no `meter`: it is charged whether or not there is usage
+    rates.toml:17: model `flat` has no `match`: it is charged whether or not there is usage
+    rates.toml:18: model `flat` has no `unit_price`
+    rates.toml:19: `meter` is missing in [[plan.price]]
+    rates.toml:23: model `package` has no `amount`
+    rates.toml:24: `free` must lie between 0 and 9223372036854775807
+    rates.toml:25: `size` must lie between 1 and 9223372036854775807
+    rates.toml:29: this is more than the 999999999999999.999999999 a month can be set to
+    rates.toml:32: `XAU` is no currency of ISO 4217 that can be paid in
+    rates.toml:33: this plan has [[plan.terms]] too; write it there, so that there is one place to look
+    rates.toml:34: this plan has [[plan.terms]] too; write it there, so that there is one place to look
+    rates.toml:38: terms of one plan at once: line 35 already covers […, 2026-06-01); end it with `to`
+    rates.toml:41: terms of one plan at once: line 38 already covers [2026-05-01, …); end it with `to`
+    rates.toml:42: unknown key `minimun` in [[plan.terms]]; did you mean `minimum`?
+    rates.toml:46: unknown key `from` in [[plan]]; known: `id`, `name`, `currency`, `minimum`, `discount_percent`, `terms`, `price`
+    rates.toml:47: `meter` is missing in [[plan.price]]
+    rates.toml:49: unknown model `tiered`; known: `per_unit`, `graduated`, `volume`, `package`, `flat`
+    "#);
+}
+
+#[test]
 fn prices_that_contradict_one_another_are_told() {
     let meters = format!("{METER}{}", METER.replace("api_calls", "others"));
     let price = |id: &str, more: &str| {
@@ -615,6 +704,10 @@ fn prices_that_contradict_one_another_are_told() {
         price("late", "match = { route = [\"/y\"] }"),
         price("newer", "from = 2027-01-01"),
         price("special", "from = 2020-01-01\nto = 2021-01-01").replace("api_calls", "others"),
+        // Flat prices hide nothing from one another, but an id is one price.
+        "[[plan.price]]\nid = \"fee\"\nmodel = \"flat\"\namount = \"1\"\n".to_owned(),
+        "[[plan.price]]\nid = \"fee2\"\nmodel = \"flat\"\namount = \"1\"\n".to_owned(),
+        price("fee", "to = 1980-01-01"),
     ]
     .concat();
     assert_snapshot!(Files::new(&[ORIGIN, EDGE, &meters, BILLING]).with("rates.toml", rates).wrong(), @r#"
@@ -623,6 +716,9 @@ fn prices_that_contradict_one_another_are_told() {
     rates.toml:33: price `newer` can never match while price `new` (line 15) before it takes all of `api_calls`; end one of them with `to`
     rates.toml:39: price `special` is defined twice at once: line 3 already covers […, …); end it with `to`
     rates.toml:39: price `special` is for meter `api_calls` on line 3; one id counts one meter, so choose another
+    rates.toml:54: price `fee` is defined twice at once: line 46 already covers […, …); end it with `to`
+    rates.toml:54: price `fee` is flat on line 46; one id counts one meter, so choose another
+    rates.toml:54: price `fee` can never match while price `old` (line 9) before it takes all of `api_calls`; end one of them with `to`
     "#);
 }
 

@@ -1,5 +1,5 @@
-//! The charges of a month day by day as a bar chart: figures become places on a drawing, in whole numbers. What is drawn are the
-//! exact amounts of usage and fees, before discount, minimum, adjustments and tax.
+//! The charges of a month day by day as a bar chart: figures become places on a drawing, in whole numbers. What is
+//! drawn are the exact amounts of usage and fees, before discount, minimum, adjustments and tax.
 
 use std::collections::BTreeMap;
 

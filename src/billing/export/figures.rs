@@ -1,5 +1,5 @@
-//! Numbers, days and names as people read them on paper: digits in groups of three with a narrow space between, a true minus sign,
-//! days with the month's name. Text from outside is made harmless here, once for all printed formats.
+//! Numbers, days and names as people read them on paper: digits in groups of three with a narrow space between, a true
+//! minus sign, days with the month's name. Text from outside is made harmless here, once for all printed formats.
 
 use super::super::invoice::Currency;
 use super::super::{BillingDay, BillingMonth};
@@ -63,13 +63,15 @@ pub(super) fn month(month: BillingMonth) -> String {
     month.first_day().date().format("%B %Y").to_string()
 }
 
-/// Text on one line that can neither end it nor turn the direction of what follows: control characters and the characters that
-/// override or embed a direction become a mark, white space a space.
+/// Text on one line that can neither end it nor turn the direction of what follows: control characters, those that
+/// override or embed a direction, and those that mean nothing to others become a mark, white space a space.
 pub(super) fn harmless(text: &str) -> String {
     let shown = text.trim().chars().map(|c| match c {
         '\n' | '\t' | '\u{2028}' | '\u{2029}' => ' ',
         '\u{202A}'..='\u{202E}' | '\u{2066}'..='\u{2069}' => MARK,
-        c if c.is_control() => MARK,
+        // Private use, and what is no character at all.
+        '\u{E000}'..='\u{F8FF}' | '\u{F0000}'.. | '\u{FDD0}'..='\u{FDEF}' | '\u{FEFF}' => MARK,
+        c if c.is_control() || c as u32 & 0xFFFE == 0xFFFE => MARK,
         c => c,
     });
     shown.collect()
@@ -80,8 +82,8 @@ pub(super) fn harmless_lines(text: &str) -> Vec<String> {
     text.trim().lines().map(harmless).collect()
 }
 
-/// A file's name for a customer's id: letters, digits and `-_.` stay, other bytes become `%` and two hex digits, so that
-/// different ids have different names and none leaves the folder.
+/// A file's name for a customer's id: letters, digits and `-_.` stay, other bytes become `%` and two hex digits, so
+/// that different ids have different names and none leaves the folder.
 pub(super) fn file_stem(text: &str) -> String {
     let mut stem = String::new();
     for (at, byte) in text.bytes().enumerate() {
@@ -131,6 +133,7 @@ mod tests {
     fn text_from_outside_is_made_harmless() {
         assert_eq!(harmless("a\u{202E}b\u{0}c\nd\u{85}"), "a\u{FFFD}b\u{FFFD}c d");
         assert_eq!(harmless("\u{2067}x\u{2069}"), "\u{FFFD}x\u{FFFD}");
+        assert_eq!(harmless("\u{FEFF}x\u{E000}\u{FFFE}"), "\u{FFFD}x\u{FFFD}\u{FFFD}");
         assert_eq!(harmless_lines("one\r\ntwo\u{1b}\n"), ["one", "two\u{FFFD}"]);
         assert_eq!(file_stem("../acme & co"), "%2E.%2Facme%20%26%20co");
         assert_ne!(file_stem("a b"), file_stem("a%20b"));

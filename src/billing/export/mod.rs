@@ -7,9 +7,14 @@ mod csv;
 mod events;
 mod figures;
 mod focus;
-pub mod html;
+#[cfg(test)]
+mod hard;
+mod html;
 mod json;
 mod page;
+mod pdf;
+#[cfg(test)]
+mod print_tests;
 #[cfg(test)]
 mod same_figures;
 #[cfg(test)]
@@ -26,6 +31,7 @@ pub use csv::Csv;
 pub use focus::Focus;
 pub use html::Html;
 pub use json::Json;
+pub use pdf::Pdf;
 pub use stripe::{Stripe, StripeCustomer, StripeCustomers, StripeCustomersError};
 
 /// Everything a month's exports are made from.
@@ -96,6 +102,7 @@ pub fn formats(options: &ExportOptions) -> Vec<Box<dyn Export>> {
         Box::new(Focus { service }),
         Box::new(Html),
         Box::new(Json),
+        Box::new(Pdf),
         Box::new(Stripe { customers: stripe, zone }),
     ]
 }

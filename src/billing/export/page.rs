@@ -1,5 +1,5 @@
-//! An invoice as it is printed, whatever it is printed on: every word and figure in its place, nothing left to be computed. HTML and
-//! PDF are made from this alone, so they cannot differ.
+//! An invoice as it is printed, whatever it is printed on: every word and figure in its place, nothing left to be
+//! computed. HTML and PDF are made from this alone, so they cannot differ.
 
 use serde::Serialize;
 
@@ -28,7 +28,7 @@ pub(super) struct Page {
     pub(super) customer: Block,
     /// Number, days, month, zone, currency.
     pub(super) facts: Vec<Fact>,
-    /// What the total means: `Amount due`, `Credit`.
+    /// What the total means: `Amount due`, `Total, in your favour`.
     pub(super) due: Fact,
     /// The currency's code.
     pub(super) currency: String,
@@ -145,7 +145,7 @@ fn facts(invoice: &Invoice, number: Option<&str>) -> Vec<Fact> {
 /// What the total is called.
 fn due(invoice: &Invoice, total: Nanos) -> String {
     match (invoice.kind, invoice.due_on) {
-        (InvoiceKind::CreditNote, _) => "Credit in your favour".to_owned(),
+        (InvoiceKind::CreditNote, _) => "Total, in your favour".to_owned(),
         (_, Some(on)) if total > Nanos(0) => format!("Amount due by {}", day(on)),
         _ => "Amount due".to_owned(),
     }

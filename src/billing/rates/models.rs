@@ -3,7 +3,7 @@
 use crate::base::Nanos;
 use crate::base::document::{Item, Section};
 
-use super::{Tier, decimal};
+use super::{Tier, amount, unit_price};
 
 /// How usage becomes an amount.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -74,7 +74,7 @@ pub(super) fn read(section: &Section<'_>) -> Option<Rule> {
     let rule = |tiers| Rule { model, tiers, size: None, amount: None };
     Some(match model {
         Model::PerUnit => {
-            let (free, unit_price) = (free(section)?, decimal(&section.required("unit_price")?)?);
+            let (free, unit_price) = (free(section)?, unit_price(&section.required("unit_price")?)?);
             let open = Tier { from: free, up_to: None, unit_price };
             let granted = (free > 0).then_some(Tier { from: 0, up_to: Some(free), unit_price: Nanos(0) });
             rule(granted.into_iter().chain([open]).collect())
@@ -82,10 +82,10 @@ pub(super) fn read(section: &Section<'_>) -> Option<Rule> {
         Model::Graduated | Model::Volume => rule(tiers(&section.required("tiers")?)?),
         Model::Package => {
             let size = section.required("size").and_then(|item| item.integer(1..=i64::MAX));
-            let (free, unit_price) = (free(section)?, decimal(&section.required("unit_price")?)?);
+            let (free, unit_price) = (free(section)?, unit_price(&section.required("unit_price")?)?);
             Rule { size: Some(size?), ..rule(vec![Tier { from: free, up_to: None, unit_price }]) }
         }
-        Model::Flat => Rule { amount: Some(decimal(&section.required("amount")?)?), ..rule(Vec::new()) },
+        Model::Flat => Rule { amount: Some(amount(&section.required("amount")?)?), ..rule(Vec::new()) },
     })
 }
 
@@ -102,7 +102,7 @@ fn tiers(list: &Item<'_>) -> Option<Vec<Tier>> {
     let mut right = true;
     for (at, item) in items.iter().enumerate() {
         let section = item.section(&["up_to", "unit_price"])?;
-        let price = section.required("unit_price").and_then(|item| decimal(&item));
+        let price = section.required("unit_price").and_then(|item| unit_price(&item));
         let previous = tiers.last().and_then(|tier| tier.up_to).unwrap_or(0);
         let is_last = at + 1 == items.len();
         let up_to = match section.get("up_to") {

@@ -5,7 +5,7 @@ use crate::base::{HalfOpen, Micros, Nanos};
 
 use super::super::bill::parse_percent;
 use super::super::interval::{Claim, overlaps};
-use super::decimal;
+use super::amount;
 
 /// What applies to a plan for an interval.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -50,7 +50,7 @@ pub(super) fn read(plan: &Section<'_>, valid: impl Fn(&Section<'_>) -> Option<Ha
 }
 
 fn amounts(section: &Section<'_>) -> Option<(Nanos, u32)> {
-    let minimum = section.get("minimum").map_or(Some(Nanos(0)), |item| decimal(&item));
+    let minimum = section.get("minimum").map_or(Some(Nanos(0)), |item| amount(&item));
     let discount = section.get("discount_percent").map_or(Some(0), |item| percentage(&item));
     Some((minimum?, discount?))
 }

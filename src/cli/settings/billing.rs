@@ -5,6 +5,7 @@ use std::fs;
 use crate::base::document::{Item, Section};
 use crate::base::problem::Problems;
 use crate::base::time::ParseTimeError;
+use crate::billing::invoice::Currency;
 use crate::billing::{Billing, BillingDay, BillingFiles, BillingZone, ConfigFile, is_hashed};
 use crate::decode::{Identifies, KeySpec};
 use crate::model::Meter;
@@ -118,6 +119,10 @@ fn currency<'d>(item: &Item<'d>) -> Option<&'d str> {
     let text = item.text()?;
     if text.len() != 3 || !text.bytes().all(|b| b.is_ascii_uppercase()) {
         item.problem("a currency is the three capital letters of ISO 4217, such as \"USD\"");
+        return None;
+    }
+    if let Err(error) = Currency::of(text) {
+        item.problem(error.to_string());
         return None;
     }
     Some(text)

@@ -11,7 +11,7 @@ use arrow::util::display::array_value_to_string;
 use crate::base::{Digest, UtcDay};
 use crate::billing::{BillingDay, BillingMonth};
 use crate::lake::{FileSlot, Replacement};
-use crate::model::{MonthBounds, charges_sql_of, plan_terms_digest};
+use crate::model::{MonthBounds, charges_sql};
 use crate::schema::Table;
 
 use super::super::JobError;
@@ -61,7 +61,7 @@ pub(super) async fn build(work: &mut Work<'_>) -> Result<(), JobError> {
         let is_open = Some(month) == newest && rules.closed.is_none();
         let last = last.filter(|_| is_open).unwrap_or(month.last_day());
         config.push(format!("up to {last} {}", terms.digest_of_time(work.with.zone.month_bounds(month))));
-        inputs.extend([text_digest(TABLE), plan_terms_digest()]);
+        inputs.push(text_digest(TABLE));
         let (inputs, config) = (digest_of(inputs), digest_of(config).to_string());
         if !work.keep(TABLE, &month.to_string(), slots_of(month), inputs, &config) {
             work.stale(TABLE, &month.to_string())?;
@@ -94,7 +94,7 @@ fn bounds(with: &Derivation, last: BillingDay) -> MonthBounds {
 
 /// The text that prices the month of a day up to that day.
 pub(super) fn statement(with: &Derivation, last: BillingDay) -> String {
-    charges_sql_of(&bounds(with, last), with.rules(last.month()).config.plan_terms.num_rows() > 0)
+    charges_sql(&bounds(with, last))
 }
 
 async fn price(

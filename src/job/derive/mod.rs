@@ -82,9 +82,14 @@ impl Derivation {
         self.rules(month).meters
     }
 
+    /// The configuration that a month is priced under.
+    pub fn config_of(&self, month: BillingMonth) -> &ConfigTables {
+        self.rules(month).config
+    }
+
     /// Who owned which key in a month, by source and key.
     pub fn owners(&self, month: BillingMonth) -> Vec<Owner> {
-        self.rules(month).config.owners()
+        self.config_of(month).owners()
     }
 
     /// What a month is derived under: for a closed one what it was closed under.

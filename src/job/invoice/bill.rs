@@ -77,7 +77,7 @@ pub async fn draw(job: &Job, books: &Books<'_>, month: BillingMonth, held: &[Str
         }
         bill.sources.push(source);
     }
-    let source = stored(job, books, month, &books.derivation.config).await?;
+    let source = stored(job, books, month).await?;
     for (account, found) in lines_of(&source, books).await? {
         if !held.contains(&account.customer_id) {
             lines.entry(account).or_default().extend(found);
@@ -104,12 +104,12 @@ pub(super) async fn correction(
     let month = of.month();
     let pinned = of.pinned().await?;
     let terms = merged_terms(&pinned, books.billing.month_terms(month));
-    let source = stored(job, books, month, &pinned.config).await?;
+    let source = stored(job, books, month).await?;
     let now = month_now(month, charge_sums(&source.engine, &source.charges, month).await?, &terms)?;
     Ok((History::read(closed).await?.correct(month, &now, &terms, held)?, source))
 }
 
-/// The lines of a month that is not closed, by account, without corrections of others. `under_other_rates`: usage that has no price
+/// The lines of a month as if nothing was printed for it yet, by account. `under_other_rates`: usage that has no price
 /// today is priced too.
 pub(super) async fn own_lines(
     job: &Job,
@@ -117,7 +117,7 @@ pub(super) async fn own_lines(
     month: BillingMonth,
     under_other_rates: bool,
 ) -> Result<BTreeMap<Account, Vec<Line>>, JobError> {
-    let mut source = stored(job, books, month, &books.derivation.config).await?;
+    let mut source = stored(job, books, month).await?;
     if under_other_rates {
         let sql = charges_statement(books.derivation, month);
         source.charges =
@@ -210,18 +210,14 @@ impl History {
     }
 }
 
-/// The charges of a month under a configuration: as stored where the table has the whole month, else priced to its last day.
-pub(super) async fn stored(
-    job: &Job,
-    books: &Books<'_>,
-    month: BillingMonth,
-    config: &ConfigTables,
-) -> Result<MonthCharges, JobError> {
+/// The charges of a month: as stored where the table has the whole month, else priced to its last day, a closed one under what it was
+/// closed under.
+pub(super) async fn stored(job: &Job, books: &Books<'_>, month: BillingMonth) -> Result<MonthCharges, JobError> {
     if job.lake.existing_table(Table::ChargesDaily).await?.is_some_and(|table| table.is_older()) {
         return Err(JobError::Older { table: Table::ChargesDaily.name() });
     }
     let engine = Engine::open(&job.lake, books.derivation.engine).await?;
-    put_config(&engine, config)?;
+    put_config(&engine, books.derivation.config_of(month))?;
     let charges = match is_stored_whole(&job.lake, month).await? {
         true => Charges::Stored,
         false => Charges::Statement(charges_statement(books.derivation, month)),

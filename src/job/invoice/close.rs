@@ -10,19 +10,27 @@ use parquet::errors::ParquetError;
 use crate::base::time::DAY_MICROS;
 use crate::base::{Micros, Nanos, UtcDay};
 use crate::billing::BillingMonth;
+use crate::billing::export::{Export, Statement};
 use crate::billing::invoice::{Invoice, LineDay, TotalTooLarge};
 use crate::model::{Engine, EngineOptions, conform};
 use crate::schema::Table;
 
 use super::super::{Job, JobError};
 use super::Books;
+use super::amend::usage_rows;
 use super::bill::{Bill, MonthCharges, draw, fingerprint};
 use super::check::stands_against;
-use super::closing::{Accepted, Closed, Closing, INVOICES, OBJECTS, charges_of, closed_month, to_json, write_evidence};
+use super::closing::{
+    Accepted, Closed, Closing, INVOICES, OBJECTS, charges_of, closed_month, closed_months, to_json, write_evidence,
+};
 use super::pinned::{Pinned, PinnedTerms, fault, from_parquet, properties};
 use super::sums::{Charges, LineDays, line_days};
 use super::tables::write_tables;
 
+/// Folder of a closed month's files.
+const FILES: &str = "files";
+/// What says that all of them are there.
+const STORED: &str = "_stored";
 /// The newest form of `closed.json`.
 const FORMAT: u32 = 1;
 
@@ -106,6 +114,32 @@ pub async fn close(
 /// Makes what follows from a close: safe to do again.
 pub async fn finish(job: &Job, closed: &Closed) -> Result<(), JobError> {
     write_tables(&job.lake, closed.month(), &closed.invoices().await?).await
+}
+
+/// Stores a closed month's invoices as files, once: what is there stays as it is.
+pub async fn store_files(
+    job: &Job,
+    books: &Books<'_>,
+    closed: &Closed,
+    formats: &[&dyn Export],
+) -> Result<u64, JobError> {
+    let stored = closed.folder().list(FILES).await?;
+    if formats.is_empty() || stored.iter().any(|name| name == STORED) {
+        return Ok(0);
+    }
+    let mut invoices = closed.invoices().await?;
+    closed.add_days(&closed_months(&job.lake).await?, &mut invoices).await?;
+    let usage = usage_rows(job, books, closed.month()).await?;
+    let statement = Statement { month: closed.month(), invoices, usage };
+    let mut written = 0;
+    for format in formats {
+        for file in format.files(&statement)? {
+            written += u64::from(closed.folder().create(&format!("{FILES}/{}", file.name), file.bytes).await?);
+        }
+    }
+    // Written last: without it some file may be missing.
+    closed.folder().create(&format!("{FILES}/{STORED}"), Vec::new()).await?;
+    Ok(written)
 }
 
 /// Numbers, dates and kinds: invoices by customer and currency, as they are.

@@ -90,11 +90,7 @@ pub async fn explain(job: &Job, books: &Books<'_>, name: &str) -> Result<Explana
     let invoice = bill.invoices.into_iter().find(|i| i.customer_id == customer).ok_or_else(missing)?;
     let line = invoice.lines.iter().find(|line| line.line == number).cloned().ok_or_else(missing)?;
     let of = line.key.month;
-    let config = match closed.iter().find(|close| close.month() == of) {
-        Some(close) => close.pinned().await?.config,
-        None => books.derivation.config.clone(),
-    };
-    let source = stored(job, books, of, &config).await?;
+    let source = stored(job, books, of).await?;
     let charges = charge_rows(&source.engine, &source.charges, &invoice, &line).await?;
     let printed = printed_rows(&closed, &invoice, &line).await?;
     finish(job, books, invoice, line, charges, printed).await

@@ -8,7 +8,6 @@ mod close;
 mod closing;
 mod explain;
 mod pinned;
-mod rows;
 mod sums;
 mod tables;
 
@@ -16,11 +15,12 @@ use crate::base::Micros;
 use crate::billing::Billing;
 
 use super::derive::Derivation;
+use super::rows;
 
 pub use amend::{Comparison, Difference, compare, reprice, since_close, usage_rows};
 pub use bill::{Bill, draw};
 pub use check::stands_against;
-pub use close::{CloseOptions, close, finish};
+pub use close::{CloseOptions, close, finish, store_files};
 pub use closing::{Accepted, Closed, Closing, closed_month, closed_months};
 pub use explain::{ChargeRow, Explanation, KeyUsage, explain};
 pub use pinned::{Pinned, PinnedTerms};

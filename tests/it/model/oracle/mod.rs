@@ -57,25 +57,26 @@ async fn every_model_costs_what_the_oracle_says() {
         let whole = world.days.clone();
         let (first, last) = (whole.start, whole.end);
 
-        // A part of the usage, up to some day; then all of that day's month so far; then all.
+        // A part of the usage, up to some day; then all of it.
         let early: Vec<_> = world.usage.iter().filter(|_| !dice.one_in(4)).cloned().collect();
-        let until = first + 1 + dice.below((last - first) as u64) as i32;
-        let some = made(&world, &engine, &early, first..until).await;
-        check(&world, &early, first..until, &some, &format!("seed {seed}, some of the usage up to day {until}"));
-        let so_far = made(&world, &engine, &world.usage, first..until).await;
-        check(&world, &world.usage, first..until, &so_far, &format!("seed {seed}, all usage up to day {until}"));
+        let middle = first + 1 + dice.below((last - first - 1) as u64) as i32;
+        let some = made(&world, &engine, &early, first..middle).await;
+        check(&world, &early, first..middle, &some, &format!("seed {seed}, some of the usage up to day {middle}"));
         let all = made(&world, &engine, &world.usage, whole.clone()).await;
         check(&world, &world.usage, whole, &all, &format!("seed {seed}"));
-
-        // What comes later changes no earlier day; only a minimum waits for the last.
-        let settled = |rows: &[Charge]| -> Vec<Charge> {
-            rows.iter().filter(|row| row.day.0 < until && row.kind != "minimum").cloned().collect()
-        };
-        assert_eq!(settled(&so_far), settled(&all), "seed {seed}");
-        // Billing starts in mid-month: the list begins later, and a day still counts as its day of the month.
-        let start = first + 1 + dice.below((last - first - 1) as u64) as i32;
-        let rest = made(&world, &engine, &world.usage, start..last).await;
-        check(&world, &world.usage, start..last, &rest, &format!("seed {seed} from day {start}"));
+        if seed % 2 == 0 {
+            // What comes later changes no earlier day; only a minimum waits for the last.
+            let so_far = made(&world, &engine, &world.usage, first..middle).await;
+            check(&world, &world.usage, first..middle, &so_far, &format!("seed {seed} up to day {middle}"));
+            let settled = |rows: &[Charge]| -> Vec<Charge> {
+                rows.iter().filter(|row| row.day.0 < middle && row.kind != "minimum").cloned().collect()
+            };
+            assert_eq!(settled(&so_far), settled(&all), "seed {seed}");
+        } else {
+            // Billing starts in mid-month: the list begins later, and a day still counts as its day of the month.
+            let rest = made(&world, &engine, &world.usage, middle..last).await;
+            check(&world, &world.usage, middle..last, &rest, &format!("seed {seed} from day {middle}"));
+        }
 
         for row in &all {
             let of = row.model.clone().unwrap_or_else(|| row.kind.clone());

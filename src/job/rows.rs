@@ -8,7 +8,7 @@ use arrow::error::ArrowError;
 use crate::base::{Micros, Nanos};
 use crate::billing::BillingDay;
 
-use super::super::JobError;
+use super::JobError;
 
 /// A batch and what its rows are of, for messages.
 pub(super) struct Rows<'b> {

@@ -1,0 +1,4 @@
+-- One event with all its columns.
+SELECT *
+FROM $events
+WHERE $is_event
