@@ -146,7 +146,7 @@ fn days_of_23_and_25_hours_and_a_month_end_where_the_clocks_say() {
     let mut records = Vec::new();
     for (day, from, to) in [(-190, -1, 22), (20, -2, 23)] {
         for hour in from..to {
-            let agent = format!("agent-{}", hour % 4);
+            let agent = format!("agent-{}", i64::rem_euclid(hour, 4));
             records.push(call(utc(day, hour, 0), Key::Acme, &agent, 10 + hour.unsigned_abs()));
         }
         // A millisecond before it begins, and when it has just ended: other days' agents and sizes.
