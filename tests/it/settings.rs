@@ -827,3 +827,19 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn what_a_meter_counts_is_read_and_mistakes_name_their_line() {
+    let with = |value: &str| Files::new(&[ORIGIN, &METER.replace("\"count\"", &format!("\"{value}\""))]);
+    let canonical = |value: &str| {
+        let text = with(value).load().unwrap().canonical;
+        text.lines().find(|line| line.starts_with("meter")).unwrap().to_owned()
+    };
+    assert_snapshot!(canonical("unique( subject )"), @r#"meter ["api_calls",["origin"],"status < 500",["unique","subject"],["route"]]"#);
+    assert_snapshot!(canonical("max(latency_ms)"), @r#"meter ["api_calls",["origin"],"status < 500",["max","latency_ms"],["route"]]"#);
+    // `value` is on line 14.
+    assert_snapshot!(with("uniqe(subject)").wrong(), @"meterlake.toml:14: `value` of meter `api_calls`: `uniqe(subject)` cannot be used here: did you mean `unique`?");
+    assert_snapshot!(with("unique(subjct)").wrong(), @"meterlake.toml:14: `value` of meter `api_calls`: no column `subjct` for meters of `origin_requests`, did you mean `subject`?");
+    assert_snapshot!(with("max(route)").wrong(), @"meterlake.toml:14: `value` of meter `api_calls`: `route` is text, but an integer is wanted");
+    assert_snapshot!(with("sum(response_bytes)").wrong(), @"meterlake.toml:14: `value` of meter `api_calls`: `sum(response_bytes)` cannot be used here: an expression is summed as it is, did you mean `response_bytes`?");
+}

@@ -11,7 +11,7 @@ use arrow::datatypes::{DataType, Int64Type};
 use futures::{StreamExt, TryStreamExt};
 
 use crate::base::{Digest, Micros, UtcDay};
-use crate::billing::{BillingDay, BillingMonth, ConfigTables};
+use crate::billing::{BillingDay, BillingMonth};
 use crate::lake::{FileSlot, LakeFile, Replacement};
 use crate::model::{Cut, UsageDay, slot_of, usage_sql};
 use crate::schema::Table;
@@ -23,6 +23,9 @@ use super::wholes::{add_inputs, check_wholes};
 use super::{ClosedRules, Derivation, Work, arrow_fault, digest_of, text_digest};
 
 const TABLE: Table = Table::UsageDaily;
+
+/// The configuration that usage depends on: whose it is, and whether there is a price for it.
+const MATTERS: [Table; 4] = [Table::Customers, Table::ApiKeys, Table::Prices, Table::PriceMatches];
 
 /// The keys seen on each billing day.
 pub(super) type KeysSeen = BTreeMap<BillingDay, BTreeSet<KeyName>>;
@@ -191,14 +194,14 @@ fn cut_hours(config: &str) -> BTreeSet<&str> {
 
 /// Whether the whole configuration is what it was at the last build; what it is now is remembered.
 fn same_configuration(work: &mut Work<'_>) -> Result<bool, JobError> {
-    let digests = ConfigTables::TABLES
-        .map(|table| work.built.now(table, "all").map_or_else(String::new, |part| part.inputs.to_string()));
+    let digests =
+        MATTERS.map(|table| work.built.now(table, "all").map_or_else(String::new, |part| part.inputs.to_string()));
     let with = work.with;
     let start = with.start.map(|day| day.to_string()).unwrap_or_default();
     let mut all = digests.to_vec();
     all.push(format!("start {start} zone {} rates {}", with.zone.name(), with.has_rates));
     for (month, ClosedRules { start, has_rates, config, .. }) in &with.closed {
-        let config = ConfigTables::TABLES.map(|table| lines_digest(table, config.of(table)));
+        let config = MATTERS.map(|table| lines_digest(table, config.of(table)));
         let config = config.into_iter().collect::<Result<Vec<_>, _>>()?;
         all.push(format!("closed {month} {start:?} {has_rates} {}", config.join(" ")));
     }
