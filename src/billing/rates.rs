@@ -163,7 +163,8 @@ impl Reader<'_> {
             Some(id)
         });
         let rule = models::read(section);
-        let is_flat = rule.as_ref().is_some_and(|rule| rule.model == Model::Flat);
+        // Said, be the rest of it right or not: a flat price never lacks a meter.
+        let is_flat = section.get("model").is_some_and(|item| item.as_text() == Some(Model::Flat.name()));
         let meter = match section.get("meter") {
             Some(_) if is_flat => Some(None),
             Some(item) => self.meter(&item).map(Some),
