@@ -81,7 +81,7 @@ pub(crate) enum Command {
         /// NUMBER/LINE of a closed month (2026-10-0001/3), or MONTH/CUSTOMER/LINE of a preview (2026-10/acme/3).
         line: String,
     },
-    /// Explain a request: its events, the records behind them, what each meter decided, what it was charged as.
+    /// Explain a request: its records, what each meter decided, whose key, what it was charged as.
     Trace {
         /// A request id: any id of a request that an event carries.
         #[arg(allow_hyphen_values = true)]

@@ -7,6 +7,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::sync::OnceLock;
 
+use serde_json::{Value, json};
+
 /// A copy of the example with its lake made; shared by the tests of this file, which only read it.
 struct Quickstart {
     folder: PathBuf,
@@ -253,6 +255,58 @@ fn a_second_run_changes_no_byte() {
     let after = example.files();
     assert_eq!(before.keys().collect::<Vec<_>>(), after.keys().collect::<Vec<_>>());
     assert!(before == after, "some file of the lake has other bytes");
+}
+
+/// What `trace --json` says of the first event that a condition finds; no key of `make.py` is in it.
+fn traced(table: &str, condition: &str) -> Value {
+    let example = Quickstart::get();
+    let ids = example.query(&format!("SELECT request_id FROM {table} WHERE {condition} ORDER BY event_time LIMIT 1"));
+    let output = example.meterlake(&["trace", &ids[0], "--json"]);
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert!(!text.contains("exampleKEY"), "{text}");
+    serde_json::from_str(&text).unwrap()
+}
+
+#[test]
+fn any_event_can_be_explained() {
+    // The header list was cut: 350 000 bytes are held.
+    let trace = traced("edge_requests", "key_state = 'truncated'");
+    let meter = &trace["events"][0]["meters"][0];
+    assert_eq!((&meter["meter"], &meter["quantity"]), (&json!("egress_bytes"), &json!(350_000)));
+    assert_eq!((&meter["attribution"], &meter["outcome"]), (&json!("truncated"), &json!("counted")));
+
+    // Status `-`: the rule is neither true nor false.
+    let trace = traced("origin_requests", "status IS NULL AND key_ref = 'acme2new02'");
+    let meter = &trace["events"][0]["meters"][0];
+    assert_eq!((&meter["attribution"], &meter["holds"]), (&json!("undecided"), &Value::Null));
+
+    // Acme's old key after its end, 31 October 14:05.
+    let trace = traced("origin_requests", "key_ref = 'acme1old01' AND event_time >= TIMESTAMP '2026-10-31T14:05:00Z'");
+    let meter = &trace["events"][0]["meters"][0];
+    let owner = &meter["keys"][0];
+    assert_eq!((&meter["attribution"], &owner["customer_id"]), (&json!("unmapped"), &json!("acme")));
+    assert_eq!((&owner["at_event"], &owner["valid_to"]), (&json!(false), &json!("2026-10-31T14:05:00Z")));
+
+    // The afternoon of 30 October came twice, under two names: a download of globex.
+    let trace = traced(
+        "edge_requests",
+        "day = DATE '2026-10-30' AND extract(HOUR FROM event_time) = 14 AND response_bytes = 350000 AND key_state = 'present'",
+    );
+    let event = &trace["events"][0];
+    let copies: Vec<_> =
+        event["copies"].as_array().unwrap().iter().map(|copy| copy["object"].as_str().unwrap()).collect();
+    assert!(copies.len() == 2 && copies[0] != copies[1], "{copies:?}");
+    assert!(event["record"]["masked"].as_str().unwrap().contains("x-api-key:#"), "{event}");
+    // 30 downloads of 350 000 bytes that day, at 0.000000005.
+    assert_eq!(event["meters"][0]["charges"][0]["amount"], json!("0.052500000"));
+
+    // One extendedRequestId on two records: one is billed, one held.
+    let trace = traced("origin_requests", "conflict");
+    let mut fates: Vec<_> =
+        trace["events"].as_array().unwrap().iter().map(|e| e["meters"][0]["attribution"].as_str().unwrap()).collect();
+    fates.sort_unstable();
+    assert_eq!(fates, ["conflict", "mapped"]);
 }
 
 #[test]
