@@ -360,3 +360,24 @@ fn a_correction_is_corrected_when_more_comes_later() {
     assert_eq!(next(&lab), ["- acme 2026-10 calls (pro: calls, tier 2): -5 -0.20", "- acme total -0.20"]);
     assert_eq!(close(&lab, "2026-10").last().unwrap(), "2026-10-0001 acme total 0.20");
 }
+
+#[test]
+fn closing_while_a_build_runs_bills_each_call_once() {
+    let lab = lab("");
+    lab.origin("2026/10/05/a", calls(0, Key::Acme, 0..10));
+    lab.run();
+    // A build of 5 more calls runs while the month is closed, whatever stands against it.
+    lab.origin("2026/10/06/b", calls(1, Key::Acme, 100..105));
+    let build = lab.start(&["run"]);
+    let closing = lab.start(&["invoice", "2026-10", "--close", "--accept", "at the same time"]);
+    assert!(closing.wait_with_output().unwrap().status.success());
+    assert!(build.wait_with_output().unwrap().status.code() < Some(2));
+    lab.run();
+    let cents = |lines: Vec<String>| -> i64 {
+        let totals =
+            lines.iter().filter_map(|line| line.split_once(" acme total ").map(|(_, total)| total.replace('.', "")));
+        totals.map(|total| total.parse::<i64>().unwrap()).sum()
+    };
+    // What was billed and what the next invoice corrects are 15 calls at 0.40 together, 6.00.
+    assert_eq!(cents(close(&lab, "2026-10")) + cents(printed(&lab, &["2026-11"])), 600);
+}

@@ -337,3 +337,34 @@ fn no_key_is_anywhere_in_the_lake() {
         ["0"]
     );
 }
+
+#[test]
+fn every_invoice_line_is_explained_to_its_events() {
+    let example = Quickstart::get();
+    let json = |arguments: &[&str]| -> Value {
+        let output = example.meterlake(&[arguments, &["--json"]].concat());
+        assert!(output.status.success(), "{arguments:?}\n{}", String::from_utf8_lossy(&output.stderr));
+        serde_json::from_slice(&output.stdout).unwrap()
+    };
+    let whole = |value: &Value| value.as_i64().unwrap();
+    let (mut totals, mut lines) = (Vec::new(), 0);
+    for invoice in json(&["invoice", "2026-10"])["invoices"].as_array().unwrap() {
+        let customer = invoice["customer_id"].as_str().unwrap();
+        totals.push(format!("{customer} {}", invoice["total"].as_str().unwrap()));
+        for line in invoice["lines"].as_array().unwrap() {
+            let explained = json(&["explain", &format!("2026-10/{customer}/{}", line["line"])]);
+            let sum = |rows: &str, column: &str| -> i64 {
+                explained[rows].as_array().unwrap().iter().map(|row| whole(&row[column])).sum()
+            };
+            assert_eq!(whole(&line["quantity"]), sum("charges", "quantity"), "{line}");
+            // The events of the line's days and dimensions are those of its keys, one by one. A row of charges may lie in
+            // two tiers, so the keys' usage is at least the line's.
+            let events = example.query(explained["events_sql"].as_str().unwrap());
+            assert_eq!(events.len() as i64, sum("keys", "events"), "{line}");
+            assert!(sum("keys", "quantity") >= whole(&line["quantity"]), "{line}");
+            lines += 1;
+        }
+    }
+    // The sums of the page, printed: 0 + 2.00 + 0.80 + 5.20 + 0.14, 14.50 + 0.15, 6.80 + 0.29.
+    assert_eq!((lines, totals), (9, ["acme 8.14", "globex 14.65", "initech 7.09"].map(str::to_owned).to_vec()));
+}

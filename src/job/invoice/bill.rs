@@ -9,10 +9,11 @@ use crate::billing::bill::{
 };
 use crate::billing::invoice::{Invoice, InvoiceKind, Line, LineKey, TotalTooLarge};
 use crate::billing::{BillingDay, BillingMonth, ConfigTables};
-use crate::lake::LakeTable;
+use crate::lake::{LakeError, LakeTable};
 use crate::model::Engine;
 use crate::schema::Table;
 
+use super::super::attempts::until_unopposed;
 use super::super::derive::{charges_statement, is_stored_whole};
 use super::super::{Job, JobError};
 use super::Books;
@@ -35,6 +36,8 @@ pub struct Bill {
     /// The closed months with a correction.
     pub(super) corrected: Vec<BillingMonth>,
     pub(super) sources: Vec<MonthCharges>,
+    /// The table of charges that all of it is of.
+    pub(super) charges: LakeTable,
 }
 
 /// Where a month's charges come from, and under which terms they are billed.
@@ -45,8 +48,19 @@ pub(super) struct MonthCharges {
     pub(super) engine: Engine,
 }
 
-/// Draws up the invoices of an open month, without the customers in `held`.
+/// Draws up the invoices of an open month, without the customers in `held`. All of it is of one state of the charges: where a build
+/// changes them meanwhile, it is drawn up again.
 pub async fn draw(job: &Job, books: &Books<'_>, month: BillingMonth, held: &[String]) -> Result<Bill, JobError> {
+    let mut drawn = None;
+    until_unopposed(async || {
+        drawn = Some(draw_once(job, books, month, held).await?);
+        Ok(())
+    })
+    .await?;
+    drawn.ok_or(JobError::Busy { table: Table::ChargesDaily.name() })
+}
+
+async fn draw_once(job: &Job, books: &Books<'_>, month: BillingMonth, held: &[String]) -> Result<Bill, JobError> {
     let closed = closed_months(&job.lake).await?;
     let table = job.lake.table(Table::ChargesDaily).await?;
     let mut lines: BTreeMap<Account, Vec<Line>> = BTreeMap::new();
@@ -57,6 +71,7 @@ pub async fn draw(job: &Job, books: &Books<'_>, month: BillingMonth, held: &[Str
         settled: BTreeMap::new(),
         corrected: Vec::new(),
         sources: Vec::new(),
+        charges: table.clone(),
     };
     for earlier in closed.iter().filter(|closed| closed.month() != month) {
         let of = earlier.month();
@@ -90,7 +105,11 @@ pub async fn draw(job: &Job, books: &Books<'_>, month: BillingMonth, held: &[Str
             false => bill.invoices.push(invoice(books, month, account, lines)?),
         }
     }
-    Ok(bill)
+    // Sessions open the tables one by one. What was noted of the charges must be what was billed.
+    match job.lake.table(Table::ChargesDaily).await?.version() == table.version() {
+        true => Ok(bill),
+        false => Err(LakeError::Conflict { table: Table::ChargesDaily.name() }.into()),
+    }
 }
 
 /// What the next close prints for a closed month, and where its charges come from.

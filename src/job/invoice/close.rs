@@ -84,10 +84,9 @@ pub async fn close(
         let total = totals.entry(invoice.currency.code.clone()).or_default();
         *total = total.checked_add(invoice.total()?).ok_or_else(|| over(invoice))?;
     }
-    let charges_daily = job.lake.table(Table::ChargesDaily).await?;
-    let mut settled = bill.settled;
+    let mut settled = bill.settled.clone();
     if options.hold.is_empty() {
-        settled.insert(month, fingerprint(&charges_daily, month, &pinned));
+        settled.insert(month, fingerprint(&bill.charges, month, &pinned));
     }
     let folder = job.lake.month_folder(&month.to_string());
     let (evidence, documents) = write_evidence(&folder, documents).await?;

@@ -1,6 +1,8 @@
 //! How a line of an invoice came about: its charge rows day by day with their place in the tiers, the prices, the keys whose usage it is,
 //! and the query that lists its events. What was issued is explained from its evidence, a preview from the tables.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use crate::base::{Micros, Nanos};
 use crate::billing::invoice::{Invoice, Line, LineKind};
 use crate::billing::{BillingDay, BillingMonth};
@@ -206,7 +208,7 @@ async fn keys(
     line: &Line,
 ) -> Result<Vec<KeyUsage>, JobError> {
     let Some(meter) = &line.key.meter else { return Ok(Vec::new()) };
-    let parts: std::collections::BTreeSet<String> = charges
+    let parts: BTreeSet<String> = charges
         .iter()
         .map(|charge| {
             format!(
@@ -266,20 +268,29 @@ fn events_sql(
     let (from, to): (Micros, Micros) = (zone.start(first), zone.start(last.next()));
     let owned = owned(books, line.key.month, customer_id, keys);
     let sources: Vec<String> = meter.sources.iter().map(|source| quoted(source)).collect();
-    let dimensions: std::collections::BTreeSet<String> =
-        charges.iter().map(|charge| quoted(&charge.dimensions)).collect();
     let of_dimensions = meter.dimensions_sql().ok()?;
     let rule = meter.rule_sql().ok()?;
+    let mut by_day: BTreeMap<BillingDay, BTreeSet<String>> = BTreeMap::new();
+    for charge in charges {
+        by_day.entry(charge.day).or_default().insert(quoted(&charge.dimensions));
+    }
+    let of_days = by_day.into_iter().map(|(day, dimensions)| {
+        let (start, end) = (zone.start(day), zone.start(day.next()));
+        let dimensions = dimensions.into_iter().collect::<Vec<_>>().join(", ");
+        format!(
+            "(event_time >= TIMESTAMP '{start}' AND event_time < TIMESTAMP '{end}' AND {of_dimensions} IN ({dimensions}))"
+        )
+    });
+    let of_days = of_days.collect::<Vec<_>>().join("\n        OR ");
     Some(format!(
         "SELECT event_time, request_id, source, key_ref, source_object, source_position\nFROM {}\nWHERE source IN ({})\n    \
          AND day >= DATE '{}' AND day <= DATE '{}'\n    AND event_time >= TIMESTAMP '{from}' AND event_time < TIMESTAMP '{to}'\n    \
          AND ({owned})\n    AND NOT coalesce(conflict, FALSE) AND NOT coalesce(status IN (401, 403), FALSE)\n    \
-         AND ({rule})\n    AND {of_dimensions} IN ({})\nORDER BY event_time, request_id",
+         AND ({rule})\n    AND ({of_days})\nORDER BY event_time, request_id",
         meter.table.name(),
         sources.join(", "),
         from.day(),
         Micros(to.0 - 1).day(),
-        dimensions.into_iter().collect::<Vec<_>>().join(", "),
     ))
 }
 
