@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::BillingMonth;
 use super::adjustments::Adjustment;
-use super::invoice::{Correction, Currency, Line, LineKey, LineKind};
+use super::invoice::{Correction, Currency, Invoice, Line, LineKey, LineKind};
 use crate::base::{Micros, Nanos, Rounding};
 
 /// Parts in one whole of a tax rate.
@@ -112,6 +112,13 @@ pub enum BillError {
     /// A currency without minor units in ISO 4217.
     #[error("`{0}` is no currency of ISO 4217, so its minor unit is not known")]
     UnknownCurrency(String),
+}
+
+impl Account {
+    /// Whose invoice it is.
+    pub fn of(invoice: &Invoice) -> Self {
+        Self { customer_id: invoice.customer_id.clone(), currency: invoice.currency.clone() }
+    }
 }
 
 impl ChargeSum {

@@ -219,7 +219,12 @@ impl Invoice {
 
     fn sum(&self, wanted: impl Fn(&Line) -> bool) -> Result<Nanos, TotalTooLarge> {
         Nanos::checked_sum(self.lines.iter().filter(|line| wanted(line)).map(|line| line.amount))
-            .ok_or_else(|| TotalTooLarge { customer_id: self.customer_id.clone(), month: self.month })
+            .ok_or_else(|| self.too_large())
+    }
+
+    /// That some sum of it is out of range.
+    pub fn too_large(&self) -> TotalTooLarge {
+        TotalTooLarge { customer_id: self.customer_id.clone(), month: self.month }
     }
 }
 

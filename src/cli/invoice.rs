@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use crate::base::Nanos;
 use crate::billing::export::{self, Export, ExportFile, ExportOptions, Statement, StripeCustomer, StripeCustomers};
-use crate::billing::invoice::{Correction, Invoice, InvoiceKind, Line, LineKey, LineKind};
+use crate::billing::invoice::{Correction, Invoice, InvoiceKind, Line, LineKind};
 use crate::billing::{Adjustment, Billing, BillingMonth, ConfigFile, Rates};
 use crate::job::derive::Derivation;
 use crate::job::invoice::{
@@ -363,8 +363,7 @@ pub(crate) async fn explain(settings: &Settings, job: &Job, name: &str, json: bo
             printed_before.text(places)
         )?;
     }
-    let explained = LineKey { tax_ppm: None, ..line.key.clone() };
-    match explained.kind {
+    match line.key.kind {
         LineKind::Tax => writeln!(text, "tax on what is printed for {} on this and earlier invoices", line.key.month)?,
         LineKind::Adjustment => writeln!(text, "an adjustment from the adjustments file, not from usage")?,
         _ => {}

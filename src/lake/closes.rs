@@ -26,17 +26,12 @@ impl Lake {
         MonthFolder { lake: self.clone(), folder: Path::from(layout::INVOICES).join(month) }
     }
 
-    /// The months that are closed, by name, in order.
-    pub async fn closed_months(&self) -> Result<Vec<String>, LakeError> {
+    /// The months that have documents, by name, in order; whether one is closed its folder tells.
+    pub async fn months_with_documents(&self) -> Result<Vec<String>, LakeError> {
         let root = Path::from(layout::INVOICES);
         let found = self.store().list_with_delimiter(Some(&root)).await.doing("list", &root)?;
-        let mut months = Vec::new();
-        for folder in found.common_prefixes {
-            let Some(month) = folder.filename().map(str::to_owned) else { continue };
-            if self.month_folder(&month).closed().await?.is_some() {
-                months.push(month);
-            }
-        }
+        let names = found.common_prefixes.iter().filter_map(|folder| folder.filename());
+        let mut months: Vec<String> = names.map(str::to_owned).collect();
         months.sort_unstable();
         Ok(months)
     }

@@ -164,6 +164,14 @@ pub async fn statement(lake: &Lake, with: &Derivation, table: Table, day: UtcDay
     }))
 }
 
+/// Shows a session the configuration to work under.
+pub(super) fn put_config(engine: &Engine, config: &ConfigTables) -> Result<(), JobError> {
+    for table in ConfigTables::TABLES {
+        engine.put(table, vec![config.of(table).clone()])?;
+    }
+    Ok(())
+}
+
 /// The statement that prices a month to its last day.
 pub fn charges_statement(with: &Derivation, month: BillingMonth) -> String {
     charges::statement(with, month.last_day())
@@ -285,9 +293,7 @@ impl<'a> Work<'a> {
         for at in self.tables.values() {
             engine.see(at).await?;
         }
-        for table in ConfigTables::TABLES {
-            engine.put(table, vec![config.of(table).clone()])?;
-        }
+        put_config(&engine, config)?;
         Ok(engine)
     }
 

@@ -7,14 +7,14 @@ use crate::base::{HalfOpen, Micros, Nanos};
 use crate::billing::BillingMonth;
 use crate::billing::bill::Account;
 use crate::billing::export::UsageRow;
-use crate::billing::invoice::{Invoice, Line};
+use crate::billing::invoice::{Invoice, Line, TotalTooLarge};
 use crate::lake::{Ledger, ObjectHour};
 use crate::model::Engine;
 use crate::schema::Table;
 
 use super::super::{Job, JobError};
 use super::Books;
-use super::bill::{correction, own_lines};
+use super::bill::{History, correction, give_days, own_lines};
 use super::close::{pin, printed_days, subtract_days};
 use super::closing::{Closed, OBJECTS, Repriced, closed_month, closed_months, write_evidence};
 use super::pinned::from_parquet;
@@ -45,9 +45,9 @@ pub struct Comparison {
 pub async fn since_close(job: &Job, books: &Books<'_>, month: BillingMonth) -> Result<Difference, JobError> {
     let closed = closed_months(&job.lake).await?;
     let of_month = closed.iter().find(|closed| closed.month() == month).ok_or(JobError::NotClosed(month))?;
-    let (lines, _) = correction(job, books, &closed, of_month, &[]).await?;
-    let last = last_look(&closed, month).unwrap_or(of_month);
-    let known = from_parquet(Table::ObjectHours, last.document(OBJECTS).await?)?;
+    let (lines, _) =
+        correction(job, books, &History::read(&closed).await?, month, &of_month.pinned().await?, &[]).await?;
+    let known = from_parquet(Table::ObjectHours, of_month.document(OBJECTS).await?)?;
     let known = Rows { batch: &known, of: "object_hours" };
     let known: std::collections::BTreeSet<Option<String>> = known.texts("object_id")?.into_iter().collect();
     let bounds = books.derivation.zone.month_bounds(month);
@@ -65,11 +65,6 @@ pub async fn since_close(job: &Job, books: &Books<'_>, month: BillingMonth) -> R
     Ok(Difference { lines, objects: objects.into_values().collect() })
 }
 
-/// The close whose evidence says which objects a month was last billed from: its own.
-fn last_look(closed: &[Closed], month: BillingMonth) -> Option<&Closed> {
-    closed.iter().find(|closed| closed.month() == month && closed.has(OBJECTS))
-}
-
 /// What each customer pays for a month under one set of books and under another. Corrections of other months are left out.
 pub async fn compare(
     job: &Job,
@@ -81,7 +76,7 @@ pub async fn compare(
     for (books, is_other) in [(books, false), (other, true)] {
         for (account, lines) in own_lines(job, books, month, is_other).await? {
             let total = Nanos::checked_sum(lines.iter().map(|line| line.amount));
-            let total = total.ok_or_else(|| JobError::NoSuchLine(account.customer_id.clone()))?;
+            let total = total.ok_or_else(|| TotalTooLarge { customer_id: account.customer_id.clone(), month })?;
             let sum = sums.entry(account).or_default();
             *(if is_other { &mut sum.1 } else { &mut sum.0 }) = total;
         }
@@ -163,12 +158,7 @@ impl Closed {
             subtract_days(&mut of_month, printed_days(&closed[..until], month).await?);
             days.append(&mut of_month);
         }
-        for invoice in invoices {
-            let account = Account { customer_id: invoice.customer_id.clone(), currency: invoice.currency.clone() };
-            for line in &mut invoice.lines {
-                line.days = days.remove(&(account.clone(), line.key.clone())).unwrap_or_default();
-            }
-        }
+        give_days(invoices, days);
         Ok(())
     }
 }

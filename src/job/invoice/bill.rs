@@ -7,14 +7,14 @@ use crate::base::{Digest, Nanos};
 use crate::billing::bill::{
     Account, Amounts, ByAccount, Corrects, MonthTerms, Printed, add_printed, difference, month_now, printing_order,
 };
-use crate::billing::invoice::{Invoice, InvoiceKind, Line, LineKey, TotalTooLarge};
-use crate::billing::{BillingDay, BillingMonth, ConfigTables};
+use crate::billing::invoice::{Invoice, InvoiceKind, Line, LineKey};
+use crate::billing::{BillingDay, BillingMonth};
 use crate::lake::{LakeError, LakeTable};
 use crate::model::Engine;
 use crate::schema::Table;
 
 use super::super::attempts::until_unopposed;
-use super::super::derive::{charges_statement, is_stored_whole};
+use super::super::derive::{charges_statement, is_stored_whole, put_config};
 use super::super::{Job, JobError};
 use super::Books;
 use super::close::{printed_days, subtract_days};
@@ -73,15 +73,22 @@ async fn draw_once(job: &Job, books: &Books<'_>, month: BillingMonth, held: &[St
         sources: Vec::new(),
         charges: table.clone(),
     };
+    // Read once, and only where something may have to be corrected.
+    let mut history: Option<History> = None;
     for earlier in closed.iter().filter(|closed| closed.month() != month) {
         let of = earlier.month();
-        let seen = fingerprint(&table, of, &earlier.pinned().await?);
+        let pinned = earlier.pinned().await?;
+        let seen = fingerprint(&table, of, &pinned);
         // The latest close that looked at the month says what it looked like then.
         if closed.iter().rev().find_map(|close| close.closing.settled.get(&of)) == Some(&seen) {
             bill.settled.insert(of, seen);
             continue;
         }
-        let (found, source) = correction(job, books, &closed, earlier, held).await?;
+        let history = match &mut history {
+            Some(history) => history,
+            None => history.insert(History::read(&closed).await?),
+        };
+        let (found, source) = correction(job, books, history, of, &pinned, held).await?;
         if !found.is_empty() {
             bill.corrected.push(of);
         }
@@ -116,16 +123,15 @@ async fn draw_once(job: &Job, books: &Books<'_>, month: BillingMonth, held: &[St
 pub(super) async fn correction(
     job: &Job,
     books: &Books<'_>,
-    closed: &[Closed],
-    of: &Closed,
+    history: &History,
+    month: BillingMonth,
+    pinned: &Pinned,
     held: &[String],
 ) -> Result<(BTreeMap<Account, Vec<Line>>, MonthCharges), JobError> {
-    let month = of.month();
-    let pinned = of.pinned().await?;
-    let terms = merged_terms(&pinned, books.billing.month_terms(month));
+    let terms = merged_terms(pinned, books.billing.month_terms(month));
     let source = stored(job, books, month).await?;
     let now = month_now(month, charge_sums(&source.engine, &source.charges, month).await?, &terms)?;
-    Ok((History::read(closed).await?.correct(month, &now, &terms, held)?, source))
+    Ok((history.correct(month, &now, &terms, held)?, source))
 }
 
 /// The lines of a month as if nothing was printed for it yet, by account. `under_other_rates`: usage that has no price
@@ -167,32 +173,37 @@ impl Bill {
             subtract_days(&mut of_month, before);
             days.append(&mut of_month);
         }
-        for invoice in &mut self.invoices {
-            let account = Account { customer_id: invoice.customer_id.clone(), currency: invoice.currency.clone() };
-            for line in &mut invoice.lines {
-                line.days = days.remove(&(account.clone(), line.key.clone())).unwrap_or_default();
-            }
-        }
+        give_days(&mut self.invoices, days);
         Ok(())
     }
 }
 
+/// Gives each line the days that are its own.
+pub(super) fn give_days(invoices: &mut [Invoice], mut days: LineDays) {
+    for invoice in invoices {
+        let account = Account::of(invoice);
+        for line in &mut invoice.lines {
+            line.days = days.remove(&(account.clone(), line.key.clone())).unwrap_or_default();
+        }
+    }
+}
+
 /// All that was ever printed.
-struct History {
+pub(super) struct History {
     printed: BTreeMap<(BillingMonth, Account), BTreeMap<LineKey, Printed>>,
     /// The invoice of each month and account.
     numbers: BTreeMap<(BillingMonth, Account), String>,
 }
 
 impl History {
-    async fn read(closed: &[Closed]) -> Result<Self, JobError> {
+    pub(super) async fn read(closed: &[Closed]) -> Result<Self, JobError> {
         let mut history = Self { printed: BTreeMap::new(), numbers: BTreeMap::new() };
         for close in closed {
             for invoice in close.invoices().await? {
-                let account = Account { customer_id: invoice.customer_id.clone(), currency: invoice.currency.clone() };
+                let account = Account::of(&invoice);
                 for line in &invoice.lines {
                     let printed = history.printed.entry((line.key.month, account.clone())).or_default();
-                    add_printed(printed, line).ok_or_else(|| too_large(&invoice))?;
+                    add_printed(printed, line).ok_or_else(|| invoice.too_large())?;
                     if !line.is_correction() {
                         let number = invoice.number.clone().unwrap_or_default();
                         history.numbers.insert((line.key.month, account.clone()), number);
@@ -242,14 +253,6 @@ pub(super) async fn stored(job: &Job, books: &Books<'_>, month: BillingMonth) ->
         false => Charges::Statement(charges_statement(books.derivation, month)),
     };
     Ok(MonthCharges { month, charges, engine })
-}
-
-/// Shows a session the configuration to price under.
-pub(super) fn put_config(engine: &Engine, config: &ConfigTables) -> Result<(), JobError> {
-    for table in ConfigTables::TABLES {
-        engine.put(table, vec![config.of(table).clone()])?;
-    }
-    Ok(())
 }
 
 /// What a closed month's charges came from: the files of its days, and its terms.
@@ -307,8 +310,4 @@ fn invoice(
         invoice.kind = InvoiceKind::CreditNote;
     }
     Ok(invoice)
-}
-
-fn too_large(invoice: &Invoice) -> JobError {
-    TotalTooLarge { customer_id: invoice.customer_id.clone(), month: invoice.month }.into()
 }

@@ -11,8 +11,8 @@ use crate::base::time::DAY_MICROS;
 use crate::base::{Micros, Nanos, UtcDay};
 use crate::billing::BillingMonth;
 use crate::billing::export::{Export, Statement};
-use crate::billing::invoice::{Invoice, LineDay, TotalTooLarge};
-use crate::model::{Engine, EngineOptions, conform};
+use crate::billing::invoice::{Invoice, LineDay};
+use crate::model::{Engine, EngineOptions, conform, text_literal};
 use crate::schema::Table;
 
 use super::super::{Job, JobError};
@@ -82,7 +82,7 @@ pub async fn close(
     let mut totals: BTreeMap<String, Nanos> = BTreeMap::new();
     for invoice in &bill.invoices {
         let total = totals.entry(invoice.currency.code.clone()).or_default();
-        *total = total.checked_add(invoice.total()?).ok_or_else(|| over(invoice))?;
+        *total = total.checked_add(invoice.total()?).ok_or_else(|| invoice.too_large())?;
     }
     let mut settled = bill.settled.clone();
     if options.hold.is_empty() {
@@ -215,7 +215,7 @@ async fn file_of(engine: &Engine, table: Table, sql: &str) -> Result<Vec<u8>, Jo
 }
 
 fn not_of(held: &[String]) -> String {
-    let quoted: Vec<String> = held.iter().map(|customer| format!("'{}'", customer.replace('\'', "''"))).collect();
+    let quoted: Vec<String> = held.iter().map(|customer| text_literal(customer)).collect();
     if quoted.is_empty() { String::new() } else { format!(" AND customer_id NOT IN ({})", quoted.join(", ")) }
 }
 
@@ -252,8 +252,4 @@ pub(super) fn subtract_days(now: &mut LineDays, before: LineDays) {
         left.retain(|day| day.quantity != 0 || day.exact != Nanos(0));
         left.sort_by_key(|day| day.day);
     }
-}
-
-fn over(invoice: &Invoice) -> JobError {
-    TotalTooLarge { customer_id: invoice.customer_id.clone(), month: invoice.month }.into()
 }

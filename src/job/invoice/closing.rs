@@ -82,7 +82,7 @@ pub struct Closed {
 /// Every closed month, in order.
 pub async fn closed_months(lake: &Lake) -> Result<Vec<Closed>, JobError> {
     let mut closed = Vec::new();
-    for name in lake.closed_months().await? {
+    for name in lake.months_with_documents().await? {
         let month: BillingMonth = name.parse().map_err(|error| fault(&name, &error))?;
         closed.extend(closed_month(lake, month).await?);
     }

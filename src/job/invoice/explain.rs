@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::base::{Micros, Nanos};
 use crate::billing::invoice::{Invoice, Line, LineKind};
 use crate::billing::{BillingDay, BillingMonth};
-use crate::model::Engine;
+use crate::model::{Engine, text_literal};
 use crate::schema::Table;
 
 use super::super::{Job, JobError};
@@ -153,7 +153,7 @@ async fn charge_rows(
 ) -> Result<Vec<ChargeRow>, JobError> {
     let key = &line.key;
     let is = |column: &str, value: Option<&str>| match value {
-        Some(value) => format!("{column} = {}", quoted(value)),
+        Some(value) => format!("{column} = {}", text_literal(value)),
         None => format!("{column} IS NULL"),
     };
     let mut wanted = vec![
@@ -214,7 +214,7 @@ async fn keys(
             format!(
                 "(usage_daily.day = DATE '{}' AND usage_daily.dimensions = {})",
                 charge.day,
-                quoted(&charge.dimensions)
+                text_literal(&charge.dimensions)
             )
         })
         .collect();
@@ -230,8 +230,8 @@ async fn keys(
          ON names.source = usage_daily.source AND names.key_ref = usage_daily.key_ref \
          WHERE usage_daily.attribution = 'mapped' AND usage_daily.customer_id = {} AND usage_daily.meter = {} AND ({}) \
          GROUP BY usage_daily.source, usage_daily.key_ref ORDER BY usage_daily.source, usage_daily.key_ref",
-        quoted(&invoice.customer_id),
-        quoted(meter),
+        text_literal(&invoice.customer_id),
+        text_literal(meter),
         parts.into_iter().collect::<Vec<_>>().join(" OR ")
     );
     let mut keys = Vec::new();
@@ -267,12 +267,12 @@ fn events_sql(
     let zone = books.derivation.zone;
     let (from, to): (Micros, Micros) = (zone.start(first), zone.start(last.next()));
     let owned = owned(books, line.key.month, customer_id, keys);
-    let sources: Vec<String> = meter.sources.iter().map(|source| quoted(source)).collect();
+    let sources: Vec<String> = meter.sources.iter().map(|source| text_literal(source)).collect();
     let of_dimensions = meter.dimensions_sql().ok()?;
     let rule = meter.rule_sql().ok()?;
     let mut by_day: BTreeMap<BillingDay, BTreeSet<String>> = BTreeMap::new();
     for charge in charges {
-        by_day.entry(charge.day).or_default().insert(quoted(&charge.dimensions));
+        by_day.entry(charge.day).or_default().insert(text_literal(&charge.dimensions));
     }
     let of_days = by_day.into_iter().map(|(day, dimensions)| {
         let (start, end) = (zone.start(day), zone.start(day.next()));
@@ -306,15 +306,11 @@ fn owned(books: &Books<'_>, month: BillingMonth, customer_id: &str, keys: &[KeyU
             let end = owner.valid.to.map(|to| format!(" AND event_time < TIMESTAMP '{to}'")).unwrap_or_default();
             spans.push(format!(
                 "(source = {} AND key_ref = {} AND event_time >= TIMESTAMP '{}'{end})",
-                quoted(&owner.source),
-                quoted(&owner.key_ref),
+                text_literal(&owner.source),
+                text_literal(&owner.key_ref),
                 owner.valid.from
             ));
         }
     }
     if spans.is_empty() { "FALSE".to_owned() } else { spans.join("\n        OR ") }
-}
-
-fn quoted(text: &str) -> String {
-    format!("'{}'", text.replace('\'', "''"))
 }

@@ -7,7 +7,7 @@ use crate::base::Nanos;
 use crate::billing::BillingMonth;
 use crate::billing::bill::{Account, ChargeSum};
 use crate::billing::invoice::{LineDay, LineKey, LineKind};
-use crate::model::Engine;
+use crate::model::{Engine, text_literal};
 
 use super::super::JobError;
 use super::rows::Rows;
@@ -37,7 +37,7 @@ impl Charges {
 
 fn statement(charges: &Charges, month: BillingMonth, by_day: bool, only: Option<&str>) -> String {
     let (day, day_group) = if by_day { ("\n    day,", ", day") } else { ("", "") };
-    let only = only.map(|customer| format!(" AND customer_id = '{}'", customer.replace('\'', "''")));
+    let only = only.map(|customer| format!(" AND customer_id = {}", text_literal(customer)));
     LINES
         .replace("$day_from", &format!("DATE '{}'", month.first_day()))
         .replace("$day_last", &format!("DATE '{}'", month.last_day()))
