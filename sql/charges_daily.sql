@@ -26,6 +26,7 @@
 -- could drive over 10^29: every amount is computed a second time after the run, in checked whole numbers, and compared.
 -- Where no plan has a minimum or a discount, what stands for them between `if` and `else` is left out: it could give no row,
 -- but everything priced would be computed twice.
+-- Customers have nothing to do with one another, so a large month may be priced some customers at a time.
 -- A row_number stands where a DISTINCT would do: DataFusion 55 believes that a distinct row stays distinct through a
 -- join, and drops later groupings for it (apache/datafusion#23626).
 WITH days AS (
@@ -35,12 +36,12 @@ WITH days AS (
 usage AS (
     SELECT day, customer_id, meter, dimensions, CAST(sum(CAST(quantity AS DECIMAL(38, 0))) AS DECIMAL(38, 0)) AS quantity
     FROM usage_daily
-    WHERE attribution = 'mapped' AND day >= $day_from AND day <= $day_last
+    WHERE attribution IN ($attributions) AND day >= $day_from AND day <= $day_last$and_customers
     GROUP BY day, customer_id, meter, dimensions
 ),
 stays AS (
     SELECT customer_id, plan, valid_from, valid_to
-    FROM customers
+    FROM customers$where_customers
 ),
 tiers AS (
     SELECT

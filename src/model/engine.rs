@@ -5,8 +5,9 @@ use std::fmt;
 use std::num::NonZeroUsize;
 use std::sync::Arc;
 
-use arrow::array::RecordBatch;
-use arrow::datatypes::SchemaRef;
+use arrow::array::{AsArray, RecordBatch};
+use arrow::datatypes::{Int64Type, SchemaRef};
+use arrow::util::display::array_value_to_string;
 use datafusion::catalog::TableProvider;
 use datafusion::datasource::MemTable;
 use datafusion::execution::memory_pool::{GreedyMemoryPool, TrackConsumersPool};
@@ -16,12 +17,18 @@ use datafusion::prelude::{SQLOptions, SessionConfig, SessionContext};
 use futures::TryStreamExt;
 use futures::future::try_join_all;
 
-use super::{ModelError, MonthBounds, PricedUnder, charges_sql_of, check_amounts, check_products, conform};
+use super::{
+    CustomerRange, ModelError, MonthBounds, PricedUnder, Pricing, charges_sql_of, check_amounts, check_products,
+    conform,
+};
 use crate::lake::{Lake, LakeTable};
 use crate::schema::Table;
 
 /// Held back by every sort for merging what it spilled.
 const SORT_RESERVATION_BYTES: usize = 1 << 20;
+
+/// Rows of usage priced at once: their windows and joins take about a third of the memory a session has by default.
+const SHARE_ROWS: u64 = 200_000;
 
 /// What a session may use.
 #[derive(Clone, Copy, Debug)]
@@ -133,21 +140,54 @@ impl Engine {
         Ok(rows)
     }
 
-    /// Prices some days of a month under the session's configuration, every amount checked.
-    pub async fn charges(&self, part: &str, month: &MonthBounds) -> Result<RecordBatch, ModelError> {
-        let under = PricedUnder {
-            customers: self.all(Table::Customers).await?,
-            prices: self.all(Table::Prices).await?,
-            plan_terms: self.all(Table::PlanTerms).await?,
+    /// The customers with usage in a month or a plan, cut into ranges that can be priced in the memory of a session.
+    pub async fn shares(&self, month: &MonthBounds) -> Result<Vec<CustomerRange>, ModelError> {
+        let (Some((first, _)), Some((last, _))) = (month.days.first(), month.days.last()) else {
+            return Ok(vec![CustomerRange::default()]);
         };
-        let sql = charges_sql_of(month, under.plan_terms.num_rows() > 0);
-        let rows = self.make(Table::ChargesDaily, part, &sql).await?;
+        let sql = format!(
+            "SELECT customer_id, CAST(sum(rows) AS BIGINT) AS rows FROM ( \
+             SELECT customer_id, count(*) AS rows FROM usage_daily \
+             WHERE customer_id IS NOT NULL AND day >= DATE '{first}' AND day <= DATE '{last}' GROUP BY customer_id \
+             UNION ALL SELECT customer_id, {} * count(*) AS rows FROM customers GROUP BY customer_id \
+             ) AS counted GROUP BY customer_id ORDER BY customer_id",
+            month.days.len()
+        );
+        let mut counted = Vec::new();
+        for batch in self.query(&sql).await?.collect().await? {
+            let customers = batch.column(0);
+            let rows = batch.column(1).as_primitive::<Int64Type>();
+            for row in 0..batch.num_rows() {
+                let customer =
+                    array_value_to_string(customers, row).map_err(|e| ModelError::Query { source: e.into() })?;
+                counted.push((customer, rows.value(row).unsigned_abs()));
+            }
+        }
+        Ok(CustomerRange::shares(counted, SHARE_ROWS))
+    }
+
+    /// Prices some days of a month for some customers under the session's configuration, every amount checked.
+    pub async fn charges(
+        &self,
+        part: &str,
+        month: &MonthBounds,
+        customers: &CustomerRange,
+    ) -> Result<RecordBatch, ModelError> {
+        let these = customers.condition().map_or_else(String::new, |these| format!(" WHERE {these}"));
+        let under = PricedUnder {
+            customers: self.all(Table::Customers, &these).await?,
+            prices: self.all(Table::Prices, "").await?,
+            plan_terms: self.all(Table::PlanTerms, "").await?,
+        };
+        let without_plan_terms = under.plan_terms.num_rows() == 0;
+        let pricing = Pricing { customers: customers.clone(), without_plan_terms, unpriced_too: false };
+        let rows = self.make(Table::ChargesDaily, part, &charges_sql_of(month, &pricing)).await?;
         check_amounts(&rows, month, &under)?;
         Ok(rows)
     }
 
-    async fn all(&self, table: Table) -> Result<RecordBatch, ModelError> {
-        let rows = self.query(&format!("SELECT * FROM {}", table.name())).await?.collect().await?;
+    async fn all(&self, table: Table, condition: &str) -> Result<RecordBatch, ModelError> {
+        let rows = self.query(&format!("SELECT * FROM {}{condition}", table.name())).await?.collect().await?;
         conform(table, &rows)
     }
 }

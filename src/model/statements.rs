@@ -71,6 +71,53 @@ impl MonthBounds {
     }
 }
 
+/// What a statement prices; by default all mapped usage.
+#[derive(Clone, Default, Debug)]
+pub struct Pricing {
+    /// Whose.
+    pub customers: CustomerRange,
+    /// No plan has a minimum or a discount: the statement is made without what only they need.
+    pub without_plan_terms: bool,
+    /// Also usage that no price took: other prices may.
+    pub unpriced_too: bool,
+}
+
+/// Customers by the order of their ids: half-open, and open where nothing is given.
+#[derive(Clone, Default, PartialEq, Eq, Debug)]
+pub struct CustomerRange {
+    /// The first.
+    pub from: Option<String>,
+    /// The first after.
+    pub to: Option<String>,
+}
+
+impl CustomerRange {
+    /// As SQL; none where it is all of them.
+    pub(crate) fn condition(&self) -> Option<String> {
+        let from = self.from.as_deref().map(|from| format!("customer_id >= {}", text(from)));
+        let to = self.to.as_deref().map(|to| format!("customer_id < {}", text(to)));
+        let bounds: Vec<String> = from.into_iter().chain(to).collect();
+        (!bounds.is_empty()).then(|| bounds.join(" AND "))
+    }
+
+    /// Cuts customers, given in order with how many rows each has, into ranges of about as many rows at most.
+    pub(super) fn shares(customers: impl IntoIterator<Item = (String, u64)>, rows_max: u64) -> Vec<Self> {
+        let mut shares = vec![Self::default()];
+        let mut rows = 0_u64;
+        for (customer, more) in customers {
+            if rows > 0 && rows + more > rows_max {
+                if let Some(last) = shares.last_mut() {
+                    last.to = Some(customer.clone());
+                }
+                shares.push(Self { from: Some(customer), to: None });
+                rows = 0;
+            }
+            rows += more;
+        }
+        shares
+    }
+}
+
 /// The statement that counts some hours `[from, to)` of one source by one meter.
 pub fn slots_sql(meter: &Meter, source: &str, from: UtcHour, to: UtcHour) -> Result<String, MeterError> {
     let quarter = "date_trunc('hour', event_time) + CASE \
@@ -290,11 +337,11 @@ fn list(values: &BTreeSet<&str>) -> String {
 
 /// The statement that prices a billing month up to its last given day; of no days it gives no rows.
 pub fn charges_sql(month: &MonthBounds) -> String {
-    charges_sql_of(month, true)
+    charges_sql_of(month, &Pricing::default())
 }
 
-/// The same; where no plan has a minimum or a discount, without what only they need.
-pub fn charges_sql_of(month: &MonthBounds, has_plan_terms: bool) -> String {
+/// The same for some of the usage.
+pub fn charges_sql_of(month: &MonthBounds, pricing: &Pricing) -> String {
     let mut days: Vec<String> = month
         .days
         .iter()
@@ -310,8 +357,14 @@ pub fn charges_sql_of(month: &MonthBounds, has_plan_terms: bool) -> String {
         ("day_from", date(first)),
         ("day_last", date(last)),
         ("month_days", month.length().to_string()),
+        ("attributions", if pricing.unpriced_too { "'mapped', 'unpriced'" } else { "'mapped'" }.to_owned()),
+        ("and_customers", pricing.customers.condition().map_or_else(String::new, |these| format!(" AND {these}"))),
+        (
+            "where_customers",
+            pricing.customers.condition().map_or_else(String::new, |these| format!("\n    WHERE {these}")),
+        ),
     ];
-    filled(&choose(file(Table::ChargesDaily), "plan_terms", has_plan_terms), &values)
+    filled(&choose(file(Table::ChargesDaily), "plan_terms", !pricing.without_plan_terms), &values)
 }
 
 /// The statement that tells what arrived for each hour of a UTC day; an empty hour of a `heartbeat` source is a gap.

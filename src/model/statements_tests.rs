@@ -102,3 +102,20 @@ fn slots_are_quarters_of_an_hour() {
     assert_eq!(slot_of(at("2026-10-01T10:15:00Z")), at("2026-10-01T10:15:00Z"));
     assert_eq!(slot_of(Micros(-1)), Micros(-SLOT_MICROS));
 }
+
+#[test]
+fn customers_are_cut_into_ranges_that_meet() {
+    let range = |from: Option<&str>, to: Option<&str>| CustomerRange {
+        from: from.map(str::to_owned),
+        to: to.map(str::to_owned),
+    };
+    let counted = |rows: &[(&str, u64)]| rows.iter().map(|(id, rows)| ((*id).to_owned(), *rows)).collect::<Vec<_>>();
+    assert_eq!(CustomerRange::shares(counted(&[]), 10), [range(None, None)]);
+    assert_eq!(CustomerRange::shares(counted(&[("a", 6), ("b", 4)]), 10), [range(None, None)]);
+    // One that is too large by itself has a range of its own.
+    assert_eq!(
+        CustomerRange::shares(counted(&[("a", 6), ("b", 5), ("c", 5), ("d", 99), ("e", 1)]), 10),
+        [range(None, Some("b")), range(Some("b"), Some("d")), range(Some("d"), Some("e")), range(Some("e"), None)]
+    );
+    assert_eq!(range(Some("o'b"), None).condition().as_deref(), Some("customer_id >= 'o''b'"));
+}

@@ -11,7 +11,7 @@ use arrow::util::display::array_value_to_string;
 use crate::base::{Digest, UtcDay};
 use crate::billing::{BillingDay, BillingMonth};
 use crate::lake::{FileSlot, Replacement};
-use crate::model::{MonthBounds, charges_sql_of};
+use crate::model::{CustomerRange, Engine, MonthBounds, Pricing, charges_sql_of};
 use crate::schema::Table;
 
 use super::super::JobError;
@@ -94,7 +94,25 @@ fn bounds(with: &Derivation, last: BillingDay) -> MonthBounds {
 
 /// The text that prices the month of a day up to that day.
 pub(super) fn statement(with: &Derivation, last: BillingDay) -> String {
-    charges_sql_of(&bounds(with, last), with.rules(last.month()).config.plan_terms.num_rows() > 0)
+    statement_of(with, last, CustomerRange::default(), false)
+}
+
+/// The same for some customers; `unpriced_too`: also what no price took so far.
+fn statement_of(with: &Derivation, last: BillingDay, customers: CustomerRange, unpriced_too: bool) -> String {
+    let without_plan_terms = with.rules(last.month()).config.plan_terms.num_rows() == 0;
+    charges_sql_of(&bounds(with, last), &Pricing { customers, without_plan_terms, unpriced_too })
+}
+
+/// The texts that price a whole month, some customers each.
+pub(super) async fn statements(
+    engine: &Engine,
+    with: &Derivation,
+    month: BillingMonth,
+    unpriced_too: bool,
+) -> Result<Vec<String>, JobError> {
+    let last = month.last_day();
+    let shares = engine.shares(&bounds(with, last)).await?;
+    Ok(shares.into_iter().map(|customers| statement_of(with, last, customers, unpriced_too)).collect())
 }
 
 async fn price(
@@ -104,17 +122,24 @@ async fn price(
     inputs: Digest,
     config: &str,
 ) -> Result<Vec<(String, Replacement)>, JobError> {
-    let rows = work.engine_of(month).await?.charges(&month.to_string(), &bounds(work.with, last)).await?;
-    if work.with.rules(month).has_rates {
-        balanced(work, &rows, month, last).await?;
+    let days = bounds(work.with, last);
+    let mut by_day: BTreeMap<UtcDay, Vec<RecordBatch>> = BTreeMap::new();
+    let mut count = 0;
+    // In the order of the customers, so that a day's rows are in the table's order.
+    for customers in work.engine_of(month).await?.shares(&days).await? {
+        let rows = work.engine_of(month).await?.charges(&month.to_string(), &days, &customers).await?;
+        if work.with.rules(month).has_rates {
+            balanced(work, &rows, month, last, &customers).await?;
+        }
+        count += rows.num_rows();
+        split(&rows)?.into_iter().for_each(|(day, rows)| by_day.entry(day).or_default().push(rows));
     }
-    work.built.made(TABLE, &month.to_string(), slots_of(month), inputs, config, rows.num_rows());
-    let mut by_day = split(&rows)?;
+    work.built.made(TABLE, &month.to_string(), slots_of(month), inputs, config, count);
     let mut replace = Vec::new();
     for day in month.days().map(|day| UtcDay(day.0)) {
         let slot = FileSlot::day(day);
         match by_day.remove(&day) {
-            Some(rows) => replace.push((day.to_string(), work.replacement(TABLE, slot, &[rows]).await?)),
+            Some(rows) => replace.push((day.to_string(), work.replacement(TABLE, slot, &rows).await?)),
             None if work.tables[&TABLE].current(&slot).is_some() => {
                 replace.push((day.to_string(), Replacement { slot, new: None }));
             }
@@ -125,10 +150,17 @@ async fn price(
 }
 
 /// Everything mapped is charged: what a price takes adds up to the usage, per day, customer and meter.
-async fn balanced(work: &Work<'_>, rows: &RecordBatch, month: BillingMonth, last: BillingDay) -> Result<(), JobError> {
+async fn balanced(
+    work: &Work<'_>,
+    rows: &RecordBatch,
+    month: BillingMonth,
+    last: BillingDay,
+    customers: &CustomerRange,
+) -> Result<(), JobError> {
+    let these = customers.condition().map_or_else(String::new, |these| format!("AND {these} "));
     let sql = format!(
         "SELECT day, customer_id, meter, CAST(sum(CAST(quantity AS DECIMAL(38, 0))) AS VARCHAR) AS quantity \
-         FROM usage_daily WHERE attribution = 'mapped' AND quantity <> 0 AND day >= DATE '{}' AND day <= DATE '{last}' \
+         FROM usage_daily WHERE attribution = 'mapped' AND quantity <> 0 AND day >= DATE '{}' AND day <= DATE '{last}' {these}\
          GROUP BY day, customer_id, meter",
         month.first_day()
     );

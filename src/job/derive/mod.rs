@@ -172,9 +172,14 @@ pub(super) fn put_config(engine: &Engine, config: &ConfigTables) -> Result<(), J
     Ok(())
 }
 
-/// The statement that prices a month to its last day.
-pub fn charges_statement(with: &Derivation, month: BillingMonth) -> String {
-    charges::statement(with, month.last_day())
+/// The statements that together price a month to its last day, some customers each. `unpriced_too`: also what no price took so far.
+pub async fn charges_statements(
+    engine: &Engine,
+    with: &Derivation,
+    month: BillingMonth,
+    unpriced_too: bool,
+) -> Result<Vec<String>, JobError> {
+    charges::statements(engine, with, month, unpriced_too).await
 }
 
 /// The months that have usage.

@@ -14,7 +14,7 @@ use crate::model::Engine;
 use crate::schema::Table;
 
 use super::super::attempts::until_unopposed;
-use super::super::derive::{charges_statement, is_stored_whole, put_config};
+use super::super::derive::{charges_statements, is_stored_whole, put_config};
 use super::super::{Job, JobError};
 use super::Books;
 use super::close::{printed_days, subtract_days};
@@ -144,9 +144,7 @@ pub(super) async fn own_lines(
 ) -> Result<BTreeMap<Account, Vec<Line>>, JobError> {
     let mut source = stored(job, books, month).await?;
     if under_other_rates {
-        let sql = charges_statement(books.derivation, month);
-        source.charges =
-            Charges::Statement(sql.replace("attribution = 'mapped'", "attribution IN ('mapped', 'unpriced')"));
+        source.charges = Charges::Priced(charges_statements(&source.engine, books.derivation, month, true).await?);
     }
     lines_of(&source, books).await
 }
@@ -250,7 +248,7 @@ pub(super) async fn stored(job: &Job, books: &Books<'_>, month: BillingMonth) ->
     put_config(&engine, books.derivation.config_of(month))?;
     let charges = match is_stored_whole(&job.lake, month).await? {
         true => Charges::Stored,
-        false => Charges::Statement(charges_statement(books.derivation, month)),
+        false => Charges::Priced(charges_statements(&engine, books.derivation, month, false).await?),
     };
     Ok(MonthCharges { month, charges, engine })
 }

@@ -180,13 +180,15 @@ fn lines_of(invoices: &[Invoice]) -> Result<Vec<u8>, JobError> {
 /// The charge rows that were billed, as a file; rows of customers that were left out are not in it.
 async fn charges(source: &MonthCharges, held: &[String]) -> Result<Vec<u8>, JobError> {
     let (from, last) = (source.month.first_day(), source.month.last_day());
-    let sql = format!(
-        "SELECT * FROM {} WHERE day >= DATE '{from}' AND day <= DATE '{last}'{} \
-         ORDER BY day, customer_id, plan, price_id, price_from, dimensions, month_to_date_before, tier",
-        source.charges.sql(),
-        not_of(held)
-    );
-    file_of(&source.engine, Table::ChargesDaily, &sql).await
+    let held = not_of(held);
+    let select = |relation: &String| {
+        format!(
+            "SELECT * FROM {relation} WHERE day >= DATE '{from}' AND day <= DATE '{last}'{held} \
+             ORDER BY day, customer_id, plan, price_id, price_from, dimensions, month_to_date_before, tier"
+        )
+    };
+    let each: Vec<String> = source.charges.relations().iter().map(select).collect();
+    file_of(&source.engine, Table::ChargesDaily, &each).await
 }
 
 /// The objects that gave records to the month's hours, as a file.
@@ -198,17 +200,19 @@ async fn objects(engine: &Engine, books: &Books<'_>, month: BillingMonth) -> Res
         bounds.from.hour().start(),
         bounds.to.unwrap_or(bounds.from)
     );
-    file_of(engine, Table::ObjectHours, &sql).await
+    file_of(engine, Table::ObjectHours, &[sql]).await
 }
 
-/// Rows of a table, written batch by batch.
-async fn file_of(engine: &Engine, table: Table, sql: &str) -> Result<Vec<u8>, JobError> {
+/// Rows of a table, query after query, written batch by batch.
+async fn file_of(engine: &Engine, table: Table, queries: &[String]) -> Result<Vec<u8>, JobError> {
     let failed = |error: ParquetError| fault(table.name(), &error);
     let mut bytes = Vec::new();
     let mut writer = ArrowWriter::try_new(&mut bytes, table.schema(), Some(properties()?)).map_err(failed)?;
-    let mut rows = engine.query(sql).await?;
-    while let Some(batch) = rows.next().await? {
-        writer.write(&conform(table, &[batch])?).map_err(failed)?;
+    for sql in queries {
+        let mut rows = engine.query(sql).await?;
+        while let Some(batch) = rows.next().await? {
+            writer.write(&conform(table, &[batch])?).map_err(failed)?;
+        }
     }
     writer.close().map_err(failed)?;
     Ok(bytes)

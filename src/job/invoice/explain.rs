@@ -170,15 +170,17 @@ async fn charge_rows(
         format!("day >= DATE '{}' AND day <= DATE '{}'", key.month.first_day(), key.month.last_day()),
     ];
     wanted.extend(key.tier.as_deref().map(|tier| is("tier", Some(tier))));
-    let sql = format!(
-        "SELECT day, dimensions, tier, month_to_date_before, quantity, billed, unit_price, amount FROM {} WHERE {} \
-         ORDER BY day, dimensions, month_to_date_before, tier",
-        charges.sql(),
-        wanted.join(" AND ")
-    );
+    let wanted = wanted.join(" AND ");
+    let mut batches = Vec::new();
+    for relation in charges.relations() {
+        let sql = format!(
+            "SELECT day, dimensions, tier, month_to_date_before, quantity, billed, unit_price, amount FROM {relation} \
+             WHERE {wanted} ORDER BY day, dimensions, month_to_date_before, tier"
+        );
+        batches.extend(engine.query(&sql).await?.collect().await?);
+    }
     let mut found = Vec::new();
-    let mut batches = engine.query(&sql).await?;
-    while let Some(batch) = batches.next().await? {
+    for batch in batches {
         let rows = Rows { batch: &batch, of: "charges_daily" };
         let (days, mut dimensions, mut tiers) = (rows.days("day")?, rows.texts("dimensions")?, rows.texts("tier")?);
         let (before, quantities) = (rows.bigints("month_to_date_before")?, rows.bigints("quantity")?);

@@ -3,6 +3,8 @@
 
 use std::collections::BTreeMap;
 
+use arrow::array::RecordBatch;
+
 use crate::base::Nanos;
 use crate::billing::BillingMonth;
 use crate::billing::bill::{Account, ChargeSum};
@@ -19,23 +21,24 @@ const LINES: &str = include_str!("../../../sql/report/invoice_lines.sql");
 pub(super) enum Charges {
     /// The table: the month is stored whole.
     Stored,
-    /// A statement: the month is not over for the table, or priced otherwise.
-    Statement(String),
+    /// Statements, each of other customers: the month is not over for the table, or priced otherwise.
+    Priced(Vec<String>),
 }
 
 /// Days of each line.
 pub(super) type LineDays = BTreeMap<(Account, LineKey), Vec<LineDay>>;
 
 impl Charges {
-    pub(super) fn sql(&self) -> String {
+    /// What rows can be selected from, one after the other.
+    pub(super) fn relations(&self) -> Vec<String> {
         match self {
-            Self::Stored => "charges_daily".to_owned(),
-            Self::Statement(sql) => format!("(\n{}\n) AS charges", sql.trim_end()),
+            Self::Stored => vec!["charges_daily".to_owned()],
+            Self::Priced(each) => each.iter().map(|sql| format!("(\n{}\n) AS charges", sql.trim_end())).collect(),
         }
     }
 }
 
-fn statement(charges: &Charges, month: BillingMonth, by_day: bool, only: Option<&str>) -> String {
+fn statement(charges: &str, month: BillingMonth, by_day: bool, only: Option<&str>) -> String {
     let (day, day_group) = if by_day { ("\n    day,", ", day") } else { ("", "") };
     let only = only.map(|customer| format!(" AND customer_id = {}", text_literal(customer)));
     LINES
@@ -44,7 +47,21 @@ fn statement(charges: &Charges, month: BillingMonth, by_day: bool, only: Option<
         .replace("$day_group", day_group)
         .replace("$day", day)
         .replace("$only", only.as_deref().unwrap_or_default())
-        .replace("$charges", &charges.sql())
+        .replace("$charges", charges)
+}
+
+async fn batches(
+    engine: &Engine,
+    charges: &Charges,
+    month: BillingMonth,
+    by_day: bool,
+    only: Option<&str>,
+) -> Result<Vec<RecordBatch>, JobError> {
+    let mut found = Vec::new();
+    for relation in charges.relations() {
+        found.extend(engine.query(&statement(&relation, month, by_day, only)).await?.collect().await?);
+    }
+    Ok(found)
 }
 
 /// The month's charges, one sum per line.
@@ -54,8 +71,7 @@ pub(super) async fn charge_sums(
     month: BillingMonth,
 ) -> Result<Vec<ChargeSum>, JobError> {
     let mut sums = Vec::new();
-    let mut found = engine.query(&statement(charges, month, false, None)).await?;
-    while let Some(batch) = found.next().await? {
+    for batch in batches(engine, charges, month, false, None).await? {
         let rows = Rows { batch: &batch, of: "invoice_lines" };
         let mut keys = keys(&rows)?;
         let (quantities, billed) = (rows.wholes("quantity")?, rows.wholes("billed")?);
@@ -87,8 +103,7 @@ pub(super) async fn line_days(
     only: Option<&str>,
 ) -> Result<LineDays, JobError> {
     let mut days = LineDays::new();
-    let mut found = engine.query(&statement(charges, month, true, only)).await?;
-    while let Some(batch) = found.next().await? {
+    for batch in batches(engine, charges, month, true, only).await? {
         let rows = Rows { batch: &batch, of: "invoice_lines" };
         let keys = keys(&rows)?;
         let (at, quantities, exact) = (rows.days("day")?, rows.wholes("quantity")?, rows.amounts("exact")?);

@@ -10,7 +10,7 @@ use meterlake::model::{Engine, Meter, MeterValue, UsageDay, usage_sql};
 use meterlake::schema::Table;
 use serde_json::{Value, json};
 
-use super::priced::{Charge, Config, charges};
+use super::priced::{Charge, Config, charges, charges_in_shares};
 use super::{engine, meter, rows};
 
 /// What is summed; every other column of `expect.csv` tells one line from another.
@@ -90,7 +90,13 @@ async fn price(case: &Path, usage: &Sheet) -> Vec<Charge> {
             false => given(usage),
         };
         engine.put(Table::UsageDaily, daily).unwrap();
-        made.extend(charges(&engine, month, days.iter().map(|day| (UtcDay(day.0), zone.start(*day))).collect()).await);
+        let days: Vec<_> = days.iter().map(|day| (UtcDay(day.0), zone.start(*day))).collect();
+        let whole = charges(&engine, month, days.clone()).await;
+        // Large months are priced some customers at a time.
+        if let Some(cut) = whole.last().map(|charge| charge.customer_id.as_str()) {
+            assert_eq!(charges_in_shares(&engine, month, days, cut).await, whole, "priced in shares");
+        }
+        made.extend(whole);
     }
     made
 }

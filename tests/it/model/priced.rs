@@ -4,7 +4,7 @@ use arrow::array::{Array, ArrayRef, AsArray, RecordBatch};
 use arrow::datatypes::{Date32Type, Decimal128Type, Int64Type, TimestampMicrosecondType};
 use meterlake::base::{Micros, UtcDay};
 use meterlake::billing::{Billing, BillingFiles, BillingZone, ConfigFile};
-use meterlake::model::{Engine, Meter, MonthBounds, charges_sql};
+use meterlake::model::{CustomerRange, Engine, Meter, MonthBounds, charges_sql};
 use meterlake::schema::Table;
 
 /// A row of `charges_daily`. Its fields begin with those that the rows are ordered by.
@@ -67,6 +67,23 @@ impl Config {
 pub(super) async fn charges(engine: &Engine, month: &str, days: Vec<(UtcDay, Micros)>) -> Vec<Charge> {
     let made = engine.make(Table::ChargesDaily, month, &charges_sql(&MonthBounds { days })).await.unwrap();
     read(&made)
+}
+
+/// The same, the customers before and from `cut` on priced by themselves, as large months are.
+pub(super) async fn charges_in_shares(
+    engine: &Engine,
+    month: &str,
+    days: Vec<(UtcDay, Micros)>,
+    cut: &str,
+) -> Vec<Charge> {
+    let month_bounds = MonthBounds { days };
+    let mut found = Vec::new();
+    for (from, to) in [(None, Some(cut)), (Some(cut), None)] {
+        let customers = CustomerRange { from: from.map(str::to_owned), to: to.map(str::to_owned) };
+        found.extend(read(&engine.charges(month, &month_bounds, &customers).await.unwrap()));
+    }
+    found.sort();
+    found
 }
 
 fn read(batch: &RecordBatch) -> Vec<Charge> {
