@@ -19,6 +19,7 @@ mod run;
 pub mod settings;
 mod summary;
 mod trace;
+mod world;
 
 use std::io::Write;
 use std::process::ExitCode;
@@ -29,6 +30,7 @@ use serde_json::Value;
 
 use args::{Cli, Command, RowFormat};
 use bar::Bar;
+use world::World;
 
 /// What a command that could be run says of what it found.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -92,59 +94,62 @@ async fn dispatch(cli: Cli) -> Result<Outcome> {
     if let Command::Init { force } = cli.command {
         return maintain::init(&cli.config, force, &talk);
     }
-    let settings = open::settings(&cli.config)?;
+    let world = World::default();
+    let settings = open::settings(&cli.config, &world)?;
     for warning in &settings.warnings {
         talk.warn(format!("warning: {warning}"));
     }
     match cli.command {
         Command::Init { .. } => Ok(Outcome::Done),
         Command::Run => {
-            run::run(&settings, &open::job(&settings, cli.accept_config, &talk).await?, cli.json, &talk).await
+            run::run(&settings, &open::job(&settings, cli.accept_config, &world, &talk).await?, cli.json, &talk).await
         }
         Command::Convert { prefixes } => {
-            let job = open::job(&settings, cli.accept_config, &talk).await?;
+            let job = open::job(&settings, cli.accept_config, &world, &talk).await?;
             run::convert(&settings, &job, &prefixes, cli.json, &talk).await
         }
         Command::Build => {
-            run::build(&settings, &open::job(&settings, cli.accept_config, &talk).await?, cli.json, &talk).await
+            run::build(&settings, &open::job(&settings, cli.accept_config, &world, &talk).await?, cli.json, &talk).await
         }
         Command::Rebuild(days) => {
-            let job = open::job(&settings, cli.accept_config, &talk).await?;
+            let job = open::job(&settings, cli.accept_config, &world, &talk).await?;
             maintain::rebuild(&settings, &job, days.from, days.to, cli.json, &talk).await
         }
         Command::Retract { prefix, reason } => {
-            let job = open::job(&settings, cli.accept_config, &talk).await?;
+            let job = open::job(&settings, cli.accept_config, &world, &talk).await?;
             maintain::retract(&settings, &job, &prefix, &reason, cli.json, &talk).await
         }
         Command::Query { sql, format } => {
             let format = if cli.json { RowFormat::Json } else { format };
-            let job = open::existing(&settings).await?;
+            let job = open::existing(&settings, &world).await?;
             query::query(&open::engine(&job).await?, &sql, format).await
         }
-        Command::Sql { table, day } => query::sql(&settings, &open::existing(&settings).await?, &table, day).await,
+        Command::Sql { table, day } => {
+            query::sql(&settings, &open::existing(&settings, &world).await?, &table, day).await
+        }
         Command::Invoice(args) => {
-            let job = open::existing(&settings).await?;
+            let job = open::existing(&settings, &world).await?;
             invoice::invoice(&settings, &job, &args, cli.json, &talk).await
         }
         Command::Explain { line } => {
-            invoice::explain(&settings, &open::existing(&settings).await?, &line, cli.json).await
+            invoice::explain(&settings, &open::existing(&settings, &world).await?, &line, cli.json).await
         }
         Command::Trace { request_id, day } => {
-            let job = open::existing(&settings).await?;
+            let job = open::existing(&settings, &world).await?;
             trace::trace(&settings, &job, &request_id, day, cli.json, &talk).await
         }
-        Command::Status => run::status(&settings, &open::existing(&settings).await?, cli.json, &talk).await,
+        Command::Status => run::status(&settings, &open::existing(&settings, &world).await?, cli.json, &talk).await,
         Command::Rejects { limit } => {
             let format = if cli.json { RowFormat::Json } else { RowFormat::Table };
-            let job = open::existing(&settings).await?;
+            let job = open::existing(&settings, &world).await?;
             query::rejects(&open::engine(&job).await?, limit, format).await
         }
         Command::Verify(days) => {
-            let job = open::existing(&settings).await?;
+            let job = open::existing(&settings, &world).await?;
             maintain::verify(&job, days.from, days.to, cli.json, &talk).await
         }
         Command::Vacuum { dry_run, keep_days } => {
-            let job = open::existing(&settings).await?;
+            let job = open::existing(&settings, &world).await?;
             maintain::vacuum(&settings, &job, keep_days, dry_run, cli.json, &talk).await
         }
         Command::Keys(args::KeysCommand::Fingerprint) => keys::fingerprint(&settings),

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, Result, anyhow};
+use object_store::ObjectStore;
 use object_store::local::LocalFileSystem;
 use object_store::path::Path;
 
@@ -19,29 +20,34 @@ use crate::job::invoice::{Pinned, closed_months};
 use crate::job::{Job, JobError, Source};
 use crate::lake::Lake;
 use crate::model::{Engine, EngineOptions};
-use crate::source::Location;
+use crate::source::{Buckets, Location, bucket_url, key_path};
 
 use super::Talk;
 use super::settings::Settings;
+use super::world::World;
 
 /// Bytes that SQL may hold before it spills to disk.
 const SQL_MEMORY_BYTES: usize = 256 << 20;
 
-/// Reads the configuration with the process's environment.
-pub(crate) fn settings(file: &FilePath) -> Result<Settings> {
-    Ok(Settings::load(file, &|name| std::env::var(name).ok())?)
+/// Reads the configuration with what surrounds the process.
+pub(crate) fn settings(file: &FilePath, world: &World) -> Result<Settings> {
+    Ok(Settings::load_from(file, world)?)
 }
 
 /// Opens the lake, making it where there is none, and all that flows into it. Says what works but deserves a thought.
-pub(crate) async fn job(settings: &Settings, accept_config: bool, talk: &Talk) -> Result<Job> {
+pub(crate) async fn job(settings: &Settings, accept_config: bool, world: &World, talk: &Talk) -> Result<Job> {
     // The plans are checked before anything is made: a wrong configuration leaves no trace.
     for source in sources(settings, [0; 16])? {
         let warnings = source.plan.warnings().into_iter();
         warnings.for_each(|warning| talk.warn(format!("warning: source `{}`: {warning}", source.name)));
     }
-    let Location::Folder(folder) = Location::parse(&settings.lake)?;
-    std::fs::create_dir_all(&folder).with_context(|| format!("cannot make the lake's folder {}", folder.display()))?;
-    let job = opened(settings, lake(&folder).await?)?;
+    let location = Location::parse(&settings.lake)?;
+    if let Location::Folder(folder) = &location {
+        let failed = || format!("cannot make the lake's folder {}", folder.display());
+        std::fs::create_dir_all(folder).with_context(failed)?;
+    }
+    let buckets = world.buckets(settings).await;
+    let job = opened(settings, lake(&location, buckets.as_ref()).await?, buckets)?;
     let checks: Vec<String> = settings.privacy.key_secrets.iter().map(secret_check_value).collect();
     job.lake.check_secrets(&checks).await?;
     for source in &job.sources {
@@ -52,12 +58,17 @@ pub(crate) async fn job(settings: &Settings, accept_config: bool, talk: &Talk) -
 }
 
 /// Opens a lake that is there, for reading.
-pub(crate) async fn existing(settings: &Settings) -> Result<Job> {
-    let Location::Folder(folder) = Location::parse(&settings.lake)?;
-    if !folder.join("_meta").is_dir() {
-        return Err(anyhow!("there is no lake at {} yet; `meterlake run` makes it", folder.display()));
+pub(crate) async fn existing(settings: &Settings, world: &World) -> Result<Job> {
+    let location = Location::parse(&settings.lake)?;
+    let buckets = world.buckets(settings).await;
+    let is_there = match location.open_existing(buckets.as_ref())? {
+        Some(place) => Lake::is_at(place.store.as_ref()).await?,
+        None => false,
+    };
+    if !is_there {
+        return Err(anyhow!("there is no lake at {location} yet; `meterlake run` makes it"));
     }
-    opened(settings, lake(&folder).await?)
+    opened(settings, lake(&location, buckets.as_ref()).await?, buckets)
 }
 
 /// A session for SQL over the lake's tables.
@@ -104,10 +115,11 @@ pub(crate) fn derivation_of(settings: &Settings, billing: Option<&Billing>, job:
     })
 }
 
-fn opened(settings: &Settings, lake: Lake) -> Result<Job> {
+fn opened(settings: &Settings, lake: Lake, buckets: Arc<dyn Buckets>) -> Result<Job> {
     let cores = std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
     Ok(Job {
         sources: sources(settings, lake.fingerprint_key())?,
+        buckets,
         limits: settings.limits.clone(),
         parallel: settings.build.parallel.unwrap_or(cores),
         now: now()?,
@@ -135,15 +147,22 @@ fn sources(settings: &Settings, fingerprint_key: [u8; 16]) -> Result<Vec<Source>
     Ok(problems.or(sources)?)
 }
 
-async fn lake(folder: &FilePath) -> Result<Lake> {
-    let place = || format!("cannot open the lake {}", folder.display());
-    let absolute = folder.canonicalize().with_context(place)?;
-    let url = url::Url::from_directory_path(&absolute).map_err(|()| anyhow!(place()))?;
-    // Delta addresses its tables from the store's root, so the store is the whole file system and the lake a path in it.
-    let root = Path::from_absolute_path(&absolute).with_context(place)?;
+async fn lake(location: &Location, buckets: &dyn Buckets) -> Result<Lake> {
+    let place = || format!("cannot open the lake {location}");
+    let (store, root, url): (Arc<dyn ObjectStore>, _, _) = match location {
+        Location::Folder(folder) => {
+            let absolute = folder.canonicalize().with_context(place)?;
+            let url = url::Url::from_directory_path(&absolute).map_err(|()| anyhow!(place()))?;
+            // Delta addresses its tables from the store's root, so the store is the whole file system and the lake a path in it.
+            (Arc::new(LocalFileSystem::new()), Path::from_absolute_path(&absolute).with_context(place)?, url)
+        }
+        Location::Bucket { bucket, prefix } => {
+            (buckets.open(bucket)?, key_path(bucket, prefix)?, bucket_url(bucket, prefix)?)
+        }
+    };
     let mut entropy = [0; 16];
     getrandom::fill(&mut entropy).map_err(|error| anyhow!("no randomness for the lake's fingerprint key: {error}"))?;
-    Ok(Lake::open(Arc::new(LocalFileSystem::new()), root, url, entropy).await?)
+    Lake::open(store, root, url, entropy).await.with_context(place)
 }
 
 /// The present instant.

@@ -95,7 +95,7 @@ pub async fn build_events(job: &Job, progress: &dyn Progress) -> Result<UnionRep
 /// Which receipts a build applies, and which it deletes.
 ///
 /// A withdrawn version stays withdrawn, however often it is delivered. Of several versions of a key one is applied: the last
-/// to arrive, or any where the name tells the arrival; if it is not the one that lies there now, the next run sees to it.
+/// written; if it is not the one that lies there now, the next run sees to it.
 pub(crate) fn applicable(waiting: Vec<Receipt>, known: &KnownObjects) -> (Vec<Receipt>, Vec<ReceiptId>) {
     let mut newest: BTreeMap<(String, String), Receipt> = BTreeMap::new();
     let mut idle = Vec::new();
@@ -105,9 +105,9 @@ pub(crate) fn applicable(waiting: Vec<Receipt>, known: &KnownObjects) -> (Vec<Re
             idle.push(receipt.id());
             continue;
         }
-        let arrived = (receipt.object.arrived_at, receipt.object_id);
+        let written = |receipt: &Receipt| (receipt.object.written_at, receipt.object_id);
         match newest.entry((receipt.object.source.clone(), receipt.object.key.clone())) {
-            Entry::Occupied(other) if (other.get().object.arrived_at, other.get().object_id) > arrived => {
+            Entry::Occupied(other) if written(other.get()) > written(&receipt) => {
                 idle.push(receipt.id());
             }
             Entry::Occupied(mut other) => idle.push(other.insert(receipt).id()),

@@ -80,7 +80,7 @@ pub async fn convert(job: &Job, prefixes: &[String], progress: &dyn Progress) ->
             location: source.location.to_string(),
             ..Default::default()
         };
-        match source.location.open_existing()? {
+        match source.location.open_existing(job.buckets.as_ref())? {
             Some(place) => {
                 let (new, old) = find_new(source, list(&place).await?, prefixes, &known, &waiting, &mut done);
                 overtaken.extend(old);
@@ -187,6 +187,7 @@ pub(crate) fn version_of(source: &Source, object: &LandingObject) -> ObjectVersi
         etag: object.etag.clone(),
         bytes: object.bytes,
         arrived_at: object.arrived_at,
+        written_at: object.written_at,
         decode_id: source.plan.decode_id(),
     }
 }

@@ -9,16 +9,19 @@ pub mod convert;
 pub mod derive;
 mod error;
 pub mod invoice;
+pub mod notified;
 mod progress;
 mod renew;
 mod rows;
 pub mod trace;
 pub mod verify;
 
+use std::sync::Arc;
+
 use crate::base::Micros;
 use crate::decode::{DecodePlan, Limits};
 use crate::lake::Lake;
-use crate::source::Location;
+use crate::source::{Buckets, Location};
 
 pub use error::JobError;
 pub use progress::{Progress, Silent};
@@ -30,6 +33,8 @@ pub struct Job {
     pub lake: Lake,
     /// The sources, in the order of the configuration.
     pub sources: Vec<Source>,
+    /// Opens the buckets that sources lie in.
+    pub buckets: Arc<dyn Buckets>,
     /// Bounds on what one object may make us do.
     pub limits: Limits,
     /// Objects or units worked on at a time.

@@ -151,7 +151,7 @@ impl Landing {
         let mut places = HashMap::new();
         for name in rows.iter().map(|row| row.object.source.as_str()).collect::<BTreeSet<_>>() {
             let source = job.source(name)?;
-            if let Some(place) = source.location.open_existing()? {
+            if let Some(place) = source.location.open_existing(job.buckets.as_ref())? {
                 let objects = list(&place).await?.into_iter().map(|o| (o.key.clone(), o)).collect();
                 places.insert(name.to_owned(), (place, objects));
             }

@@ -165,6 +165,7 @@ impl ObjectRow {
                 etag: text.get(3, row).to_owned(),
                 bytes: count("bytes")(row)?,
                 arrived_at: at("arrived_at", row)?.ok_or_else(|| wrong("an object without arrival"))?,
+                written_at: at("arrived_at", row)?.ok_or_else(|| wrong("an object without arrival"))?,
                 decode_id: parsed(text.get(4, row))?,
             };
             Ok(Self {

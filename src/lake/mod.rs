@@ -82,6 +82,11 @@ impl Lake {
         Ok(Self { inner: Arc::new(Inner { whole, store, root, url, fingerprint_key }) })
     }
 
+    /// Whether there is a lake at the root of a store.
+    pub async fn is_at(store: &dyn ObjectStore) -> Result<bool, LakeError> {
+        Ok(meta::read(store, &layout::description()).await?.is_some())
+    }
+
     /// The key of the records' fingerprints: made once, never changed.
     pub fn fingerprint_key(&self) -> [u8; 16] {
         self.inner.fingerprint_key

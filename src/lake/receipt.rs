@@ -25,8 +25,11 @@ pub struct ObjectVersion {
     pub etag: String,
     /// Its size, bytes.
     pub bytes: u64,
-    /// When the store says it was written.
+    /// When it arrived.
     pub arrived_at: Micros,
+    /// When the store says it was written: of several versions that wait the last one written counts. The ledger does not keep it
+    /// and gives the arrival.
+    pub written_at: Micros,
     /// Digest of the settings it is decoded under.
     pub decode_id: Digest,
 }
@@ -181,6 +184,8 @@ struct ReceiptFile {
     etag: String,
     bytes: u64,
     arrived_at: String,
+    #[serde(default)]
+    written_at: Option<String>,
     decode_id: String,
     table: String,
     decoder: i16,
@@ -212,6 +217,7 @@ impl ReceiptFile {
             etag: object.etag.clone(),
             bytes: object.bytes,
             arrived_at: object.arrived_at.to_string(),
+            written_at: Some(object.written_at.to_string()),
             decode_id: object.decode_id.to_string(),
             table: receipt.table.name().to_owned(),
             decoder: receipt.decoder,
@@ -235,6 +241,7 @@ impl ReceiptFile {
             etag: self.etag,
             bytes: self.bytes,
             arrived_at: instant(&self.arrived_at)?,
+            written_at: instant(self.written_at.as_deref().unwrap_or(&self.arrived_at))?,
             decode_id: self.decode_id.parse().map_err(|e| wrong(&e))?,
         };
         let hours = self

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use chrono::NaiveDateTime;
 use futures::TryStreamExt;
 use object_store::path::Path;
-use object_store::{GetOptions, GetRange, ObjectMeta, ObjectStoreExt};
+use object_store::{GetOptions, GetRange, ObjectMeta};
 
 use crate::base::Micros;
 
@@ -23,11 +23,27 @@ pub struct LandingObject {
     pub bytes: u64,
     /// When it arrived: what Firehose says in the name, else when the store says it was written.
     pub arrived_at: Micros,
+    /// When the store says it was written: of two versions of a key the later one counts.
+    pub written_at: Micros,
+    /// The version to read, where a notification named one; else what is there now.
+    pub version: Option<String>,
 }
 
 impl LandingObject {
     fn of(meta: &ObjectMeta) -> Self {
-        Self { key: meta.location.to_string(), etag: version_of(meta), bytes: meta.size, arrived_at: arrival_of(meta) }
+        Self {
+            key: meta.location.to_string(),
+            etag: version_of(meta),
+            bytes: meta.size,
+            arrived_at: arrival_of(meta),
+            written_at: Micros(meta.last_modified.timestamp_micros()),
+            version: None,
+        }
+    }
+
+    /// Whether a name is that of a landing object: names that begin with `.` or `_` are not.
+    pub fn is_hidden(key: &str) -> bool {
+        key.split('/').any(|part| part.starts_with(['.', '_']))
     }
 }
 
@@ -66,7 +82,8 @@ pub async fn list(place: &Place) -> Result<Vec<LandingObject>, SourceError> {
     let mut objects = Vec::new();
     let mut found = place.store.list(None);
     while let Some(meta) = found.try_next().await.map_err(failed)? {
-        if is_hidden(&meta.location) {
+        // An object named like the place itself is what consoles make of an empty folder.
+        if LandingObject::is_hidden(meta.location.as_ref()) || meta.location.as_ref().is_empty() {
             continue;
         }
         objects.push(LandingObject::of(&meta));
@@ -77,10 +94,21 @@ pub async fn list(place: &Place) -> Result<Vec<LandingObject>, SourceError> {
 
 /// The object of that key as it is now; none: it is not there.
 pub async fn find(place: &Place, key: &str) -> Result<Option<LandingObject>, SourceError> {
+    find_version(place, key, None).await
+}
+
+/// A version of the object of that key, or where none is named the object as it is now; none: it is not there.
+pub async fn find_version(
+    place: &Place,
+    key: &str,
+    version: Option<&str>,
+) -> Result<Option<LandingObject>, SourceError> {
     let failed = |source| SourceError::Read { key: key.to_owned(), source };
     let path = Path::parse(key).map_err(|source| failed(source.into()))?;
-    match place.store.head(&path).await {
-        Ok(meta) => Ok(Some(LandingObject::of(&meta))),
+    let version = version.map(str::to_owned);
+    let options = GetOptions { head: true, version: version.clone(), ..Default::default() };
+    match place.store.get_opts(&path, options).await {
+        Ok(found) => Ok(Some(LandingObject { version, ..LandingObject::of(&found.meta) })),
         Err(object_store::Error::NotFound { .. }) => Ok(None),
         Err(source) => Err(failed(source)),
     }
@@ -114,7 +142,7 @@ impl Fetch<'_> {
         }
         let expected = left.min(PIECE_BYTES);
         let range = (expected < self.object.bytes).then(|| GetRange::Bounded(self.read..self.read + expected));
-        let options = GetOptions { range, ..Default::default() };
+        let options = GetOptions { range, version: self.object.version.clone(), ..Default::default() };
         let failed = |source| SourceError::Read { key: key(), source };
         let got = self.place.store.get_opts(&self.path, options).await.map_err(failed)?;
         if version_of(&got.meta) != self.object.etag {
@@ -131,7 +159,9 @@ impl Fetch<'_> {
 
 /// A store without etags still tells versions apart by time and size.
 fn version_of(meta: &ObjectMeta) -> String {
-    meta.e_tag.clone().unwrap_or_else(|| format!("{:x}-{:x}", meta.last_modified.timestamp_micros(), meta.size))
+    // S3 puts it in quotes, its notifications do not.
+    let etag = meta.e_tag.as_deref().map(|etag| etag.trim_matches('"').to_owned());
+    etag.unwrap_or_else(|| format!("{:x}-{:x}", meta.last_modified.timestamp_micros(), meta.size))
 }
 
 /// When an object arrived. Firehose writes the arrival of the oldest record into the name
@@ -159,10 +189,6 @@ fn firehose_time(name: &str) -> Option<Micros> {
         }
     }
     None
-}
-
-fn is_hidden(path: &Path) -> bool {
-    path.parts().any(|part| part.as_ref().starts_with(['.', '_']))
 }
 
 #[cfg(test)]

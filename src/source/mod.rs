@@ -1,8 +1,11 @@
-//! Landing objects: where they lie, which there are, and their bytes. Goes in: a folder (or, later, a bucket prefix);
-//! comes out: a list of object versions and, for one of them, a stream of bytes that is refused where the object has changed since it was listed.
+//! Landing objects: where they lie, which there are, and their bytes. Goes in: a folder or a bucket prefix, or a notification
+//! that names objects; comes out: a list of object versions and, for one of them, a stream of bytes that is refused where the
+//! object has changed since it was listed.
 
 mod landing;
 mod location;
+mod notices;
 
-pub use landing::{Fetch, LandingObject, SourceError, fetch, find, list};
-pub use location::{Location, LocationError, Place};
+pub use landing::{Fetch, LandingObject, SourceError, fetch, find, find_version, list};
+pub use location::{Buckets, Location, LocationError, NoBuckets, Place, bucket_url, key_path};
+pub use notices::{Notice, NoticeError, Notices, notices};

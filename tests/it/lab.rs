@@ -16,7 +16,7 @@ use meterlake::decode::{DecodePlan, KeySecret, key_ref};
 use meterlake::job::{Job, Source};
 use meterlake::lake::{Lake, LakeTable};
 use meterlake::schema::Table;
-use meterlake::source::Location;
+use meterlake::source::{Location, NoBuckets};
 use object_store::local::LocalFileSystem;
 use object_store::path::Path;
 use serde_json::{Value, json};
@@ -412,7 +412,14 @@ value = "response_bytes"
             split: source.split,
         };
         let sources = settings.sources.iter().map(source).collect();
-        Job { sources, limits: settings.limits.clone(), parallel: 2, now: Micros(at(30, 0, 0) * 1_000), lake }
+        Job {
+            sources,
+            buckets: Arc::new(NoBuckets),
+            limits: settings.limits.clone(),
+            parallel: 2,
+            now: Micros(at(30, 0, 0) * 1_000),
+            lake,
+        }
     }
 
     /// Each table's version and the paths of its files.

@@ -1,7 +1,5 @@
 //! `[billing]`: currency, time zone and the files with customers, keys and rates.
 
-use std::fs;
-
 use crate::base::document::{Item, Section};
 use crate::base::problem::Problems;
 use crate::base::time::ParseTimeError;
@@ -129,9 +127,8 @@ fn currency<'d>(item: &Item<'d>) -> Option<&'d str> {
 }
 
 fn config_file(item: &Item<'_>, around: &Around<'_>) -> Option<ConfigFile> {
-    let path = around.folder.join(item.text()?);
-    let name = path.display().to_string();
-    match fs::read(&path) {
+    let (name, bytes) = around.read(item.text()?);
+    match bytes {
         Ok(bytes) => Some(ConfigFile { name, bytes }),
         Err(error) => {
             item.problem(format!("cannot read {name}: {error}"));

@@ -103,22 +103,79 @@ pub enum SettingsError {
 
 /// What a reader of the file needs besides its section.
 pub(crate) struct Around<'a> {
-    /// The folder relative paths are relative to, as given.
-    folder: &'a Path,
-    env: &'a dyn Fn(&str) -> Option<String>,
+    /// The folder or `s3://bucket/prefix` that relative paths are relative to, as given.
+    base: &'a Path,
+    outside: &'a dyn Outside,
+}
+
+/// What the configuration reaches for besides local files.
+pub trait Outside {
+    /// An environment variable.
+    fn variable(&self, name: &str) -> Option<String>;
+    /// The object at `s3://bucket/key`.
+    fn object(&self, url: &str) -> io::Result<Vec<u8>>;
+    /// A secret of AWS: `secretsmanager:ID` or `ssm:NAME`.
+    fn secret(&self, reference: &str) -> io::Result<Vec<u8>>;
+}
+
+/// Environment variables, and nothing of AWS.
+struct Variables<'a>(&'a dyn Fn(&str) -> Option<String>);
+
+impl Outside for Variables<'_> {
+    fn variable(&self, name: &str) -> Option<String> {
+        (self.0)(name)
+    }
+
+    fn object(&self, url: &str) -> io::Result<Vec<u8>> {
+        Err(io::Error::new(io::ErrorKind::Unsupported, format!("{url} cannot be read here")))
+    }
+
+    fn secret(&self, reference: &str) -> io::Result<Vec<u8>> {
+        Err(io::Error::new(io::ErrorKind::Unsupported, format!("{reference} cannot be read here")))
+    }
+}
+
+impl Around<'_> {
+    /// A path of the configuration as it is found: an `s3://` address, or a path of the file system.
+    fn resolved(&self, text: &str) -> String {
+        if text.starts_with("s3://") {
+            return text.to_owned();
+        }
+        match self.base.to_str().filter(|base| base.starts_with("s3:/")) {
+            // A path keeps no double slash.
+            Some(base) => format!("s3://{}/{text}", base.trim_start_matches("s3:").trim_matches('/')),
+            None => self.base.join(text).display().to_string(),
+        }
+    }
+
+    /// The bytes of a file that the configuration names.
+    fn read(&self, text: &str) -> (String, io::Result<Vec<u8>>) {
+        let name = self.resolved(text);
+        let bytes = read_any(&name, self.outside);
+        (name, bytes)
+    }
+}
+
+fn read_any(name: &str, outside: &dyn Outside) -> io::Result<Vec<u8>> {
+    if name.starts_with("s3://") { outside.object(name) } else { fs::read(name) }
 }
 
 const ROOT_KEYS: &[&str] =
     &["lake", "billing", "seller", "invoice", "privacy", "source", "meter", "limits", "build", "retention"];
 
 impl Settings {
-    /// Reads a configuration and the files it names. `env` looks up an environment variable.
+    /// Reads a configuration and the files it names, all of them local. `env` looks up an environment variable.
     pub fn load(path: &Path, env: &dyn Fn(&str) -> Option<String>) -> Result<Self, SettingsError> {
-        let text = fs::read(path).map_err(|source| match source.kind() {
+        Self::load_from(path, &Variables(env))
+    }
+
+    /// Reads a configuration, a local file or `s3://bucket/key`, and the files it names.
+    pub fn load_from(path: &Path, outside: &dyn Outside) -> Result<Self, SettingsError> {
+        let name = path.display().to_string();
+        let text = read_any(&name, outside).map_err(|source| match source.kind() {
             io::ErrorKind::NotFound => SettingsError::Missing(path.to_owned()),
             _ => SettingsError::Unreadable { file: path.to_owned(), source },
         })?;
-        let name = path.display().to_string();
         let Ok(text) = String::from_utf8(text) else {
             let mut problems = Problems::default();
             problems.add(&name, 1, "this file is not UTF-8");
@@ -126,7 +183,7 @@ impl Settings {
         };
         let document = Document::new(&name, &text);
         let mut of_other_files = Problems::default();
-        let around = Around { folder: path.parent().unwrap_or(Path::new("")), env };
+        let around = Around { base: path.parent().unwrap_or(Path::new("")), outside };
         let settings = document
             .parse()
             .and_then(|table| read(path, &document.root(&table, ROOT_KEYS), &around, &mut of_other_files));

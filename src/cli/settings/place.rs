@@ -26,7 +26,7 @@ impl Place {
 
 /// The place an item names.
 pub(super) fn read(item: &Item<'_>, around: &Around<'_>) -> Option<Place> {
-    let text = item.text()?;
+    let text = &around.resolved(item.text()?);
     if let Some((scheme, rest)) = text.split_once("://") {
         let rest = rest.trim_end_matches('/');
         if scheme != "s3" || rest.is_empty() || rest.starts_with('/') {
@@ -35,7 +35,7 @@ pub(super) fn read(item: &Item<'_>, around: &Around<'_>) -> Option<Place> {
         }
         return Some(Place { text: format!("s3://{rest}"), parts: Path::new("s3:").join(rest) });
     }
-    match std::path::absolute(around.folder.join(text)) {
+    match std::path::absolute(text) {
         Ok(path) => {
             let path = without_dots(&path);
             Some(Place { text: path.display().to_string(), parts: resolved(&path) })

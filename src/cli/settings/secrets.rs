@@ -1,8 +1,6 @@
 //! `[privacy]`: where the secret of the keyed hash is found, and what becomes of client addresses. The file names an
-//! environment variable or a file; a secret written into it is refused and not shown. Where no source hashes keys,
+//! environment variable, a file or a secret of AWS; a secret written into it is refused and not shown. Where no source hashes keys,
 //! a secret that cannot be found does not matter.
-
-use std::fs;
 
 use crate::base::document::{Item, Section};
 use crate::decode::{ClientIp, KeySecret, Privacy};
@@ -72,7 +70,7 @@ fn find(item: &Item<'_>, around: &Around<'_>) -> Result<KeySecret, Missing> {
     let text = item.text().ok_or(Missing::Malformed)?;
     let (value, place) = match text.split_once(':') {
         Some(("env", name)) if is_variable(name) => {
-            let value = (around.env)(name).ok_or_else(|| {
+            let value = around.outside.variable(name).ok_or_else(|| {
                 Missing::NotFound(format!(
                     "the environment variable {name} is not set: make a secret once, say with `openssl rand -hex 32`, \
                      keep it safe (another secret makes every key a new one) and export it as {name}"
@@ -81,15 +79,21 @@ fn find(item: &Item<'_>, around: &Around<'_>) -> Result<KeySecret, Missing> {
             (value.into_bytes(), format!("the environment variable {name}"))
         }
         Some(("file", path)) if !path.is_empty() => {
-            let path = around.folder.join(path);
-            let value = fs::read(&path).map_err(|error| {
-                Missing::NotFound(format!("cannot read the secret file {}: {error}", path.display()))
-            })?;
-            (value, format!("the file {}", path.display()))
+            let (name, value) = around.read(path);
+            let value =
+                value.map_err(|error| Missing::NotFound(format!("cannot read the secret file {name}: {error}")))?;
+            (value, format!("the file {name}"))
+        }
+        Some(("secretsmanager" | "ssm", id)) if !id.is_empty() => {
+            let value = around.outside.secret(text);
+            (
+                value.map_err(|error| Missing::NotFound(format!("cannot read the secret {text}: {error}")))?,
+                text.to_owned(),
+            )
         }
         _ => {
             item.problem(
-                "`key_secret` says where the secret is, \"env:NAME\" or \"file:PATH\", and is never the secret itself \
+                "`key_secret` says where the secret is, \"env:NAME\", \"file:PATH\", \"secretsmanager:ID\" or \"ssm:NAME\", and is never the secret itself \
                  (so it is not shown here)",
             );
             return Err(Missing::Malformed);

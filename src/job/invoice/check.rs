@@ -49,7 +49,7 @@ async fn not_converted(job: &Job) -> Result<Vec<String>, JobError> {
     let known = Ledger::open(&job.lake).await?.known(None, None).await?;
     let mut reasons = Vec::new();
     for source in &job.sources {
-        let Some(place) = source.location.open_existing()? else { continue };
+        let Some(place) = source.location.open_existing(job.buckets.as_ref())? else { continue };
         let mut missing = Vec::new();
         for object in list(&place).await? {
             let versions = known.get(&(source.name.clone(), object.key.clone()));

@@ -59,7 +59,7 @@ pub(super) async fn look(
     let rows = feeding(ledger, source, hour).await?;
     let source = job.sources.iter().find(|configured| configured.name == source);
     let place = match source {
-        Some(source) => source.location.open_existing()?,
+        Some(source) => source.location.open_existing(job.buckets.as_ref())?,
         None => None,
     };
     let mut found = FedHour { objects: Vec::new(), copies: BTreeMap::new(), texts: BTreeMap::new() };
