@@ -15,9 +15,9 @@ const SOURCE = readFileSync(FILE, 'utf8');
 const IMPORT = "import cf from 'cloudfront';";
 // The example's secret and a key of it: `examples/quickstart/keys.csv` has the fingerprint.
 const SECRET = readFileSync(new URL('../../examples/quickstart/secret.txt', import.meta.url), 'utf8').trim();
-const KEY = 'ACMEexampleKEY1qW8eR5tY2uI';
+const KEY = 'ACMEexampleKEYold000000001';
 const PRINT = 'ef12adddf1eab0acd9fae309e892db3d';
-const OTHER = 'GLOBEXexampleKEY3zX9cV6bN4m';
+const OTHER = 'GLOBEXexampleKEY0000000003';
 
 /// The keyed hash as meterlake makes it (`key_ref` in src/decode/privacy.rs).
 const print = (key) => crypto.createHmac('sha256', SECRET).update(key).digest('hex').slice(0, 32);

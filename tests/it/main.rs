@@ -1,6 +1,7 @@
 //! The one integration-test binary: each module tests one promise through the public surface.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+mod athena;
 mod bad_input;
 mod crash;
 mod decode;
