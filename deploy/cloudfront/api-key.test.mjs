@@ -150,7 +150,16 @@ test('the function fits its limits and names nothing that the runtime lacks', ()
     }
     const body = code.slice(code.indexOf('async function handler'));
     assert.ok(!body.includes('=>') && !body.slice('async function'.length).includes('function'), 'closures in an async function');
+    assert.ok(!/[(,+]\s*await/.test(body), 'await within an argument or expression');
 });
+
+/// Parameters by name: one that is taken out and put in again has its old place under njs.
+function inOrder(request) {
+    const sorted = {};
+    Object.keys(request.querystring).sort().forEach((name) => { sorted[name] = request.querystring[name]; });
+    request.querystring = sorted;
+    return request;
+}
 
 test('njs gives the same', { skip: spawnSync('njs', ['-v']).error && 'njs is not installed: apt-get install njs' }, async () => {
     const folder = mkdtempSync(join(tmpdir(), 'api-key-'));
@@ -166,23 +175,24 @@ test('njs gives the same', { skip: spawnSync('njs', ['-v']).error && 'njs is not
             };
             ${SOURCE.replace(IMPORT, '').replace(/console\.log\(.*\);/, '')}
             const events = ${JSON.stringify(events)};
+            ${inOrder}
             async function all() {
-                const results = [];
                 for (let i = 0; i < events.length; i++) {
                     secret = events[i][1]; logged = [];
                     const request = await handler(events[i][0]);
-                    results.push({ request: request, logged: logged });
+                    // A digest each: this njs cuts what it prints after 2 048 bytes.
+                    console.log(crypto.createHash('sha256').update(JSON.stringify([inOrder(request), logged])).digest('hex'));
                 }
-                console.log(JSON.stringify(results));
             }
             all();`);
         const ran = spawnSync('njs', [join(folder, 'run.js')], { encoding: 'utf8' });
         assert.equal(ran.status, 0, ran.stdout + ran.stderr);
-        const results = JSON.parse(ran.stdout);
+        const results = ran.stdout.trim().split('\n');
         assert.equal(results.length, events.length);
         for (const [place, [given, secret]] of events.entries()) {
             const { request, logged } = await run(given, secret);
-            assert.deepEqual(results[place], JSON.parse(JSON.stringify({ request, logged })), JSON.stringify(given.request));
+            const digest = crypto.createHash('sha256').update(JSON.stringify([inOrder(request), logged])).digest('hex');
+            assert.equal(results[place], digest, JSON.stringify(given.request));
         }
     } finally {
         rmSync(folder, { recursive: true });
