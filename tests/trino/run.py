@@ -263,7 +263,7 @@ def register(trino, example, schema):
 def while_builds_commit(report, trino, folder):
     """Queries that begin at any moment of a build see the lake before or after it, and none fails."""
     example = Example(report.binary, folder / "moving")
-    waiting = example.objects[10:]
+    waiting = example.objects[-8:]
     for path in waiting:
         path.rename(path.with_name(f".{path.name}.later"))
     example.run()
