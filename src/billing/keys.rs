@@ -2,6 +2,8 @@
 //! fingerprint of its value, or both. One reference with two owners at once is refused, and so is anything in the
 //! fingerprint's column that could be a key itself: it is never shown.
 
+use std::collections::HashMap;
+
 use crate::base::{HalfOpen, Micros, Problems};
 
 use super::interval::{Claim, overlaps};
@@ -78,6 +80,17 @@ impl Keys {
                         zone.show(first.valid)
                     ),
                 );
+            }
+        }
+        // A token of an edge function may be either reference: one text in both columns would be two owners' or twice one's.
+        let prints: HashMap<_, _> =
+            rows.iter().filter_map(|row| Some((row.key_fingerprint.as_deref()?, row.line))).collect();
+        for row in &rows {
+            if let Some(first) = row.api_key_id.as_deref().and_then(|id| prints.get(id)) {
+                let told = format!(
+                    "this `api_key_id` is the `key_fingerprint` of line {first}: leave it in that column alone"
+                );
+                sheet.problem(row.line, told);
             }
         }
         sheet.problems.or(Self { rows })

@@ -90,6 +90,8 @@ enum KeyForm {
     Nothing,
     Id,
     Fingerprint,
+    /// A token that the edge function logs: an id, or the fingerprint it made itself.
+    IdOrFingerprint,
     Customer,
 }
 
@@ -98,6 +100,7 @@ impl KeyForm {
         match (&source.key, source.identifies) {
             (KeySpec::None, _) => Self::Nothing,
             (_, Identifies::Customer) => Self::Customer,
+            (KeySpec::LogData { plain: true, .. }, Identifies::Key) => Self::IdOrFingerprint,
             (key, Identifies::Key) if is_hashed(key) => Self::Fingerprint,
             (_, Identifies::Key) => Self::Id,
         }
@@ -141,11 +144,15 @@ fn api_keys<'s>(
             KeyForm::Customer => rows.extend(
                 billing.customers.lifetimes().into_iter().map(|(id, valid)| (&*source.name, id, id, None, valid)),
             ),
-            KeyForm::Id | KeyForm::Fingerprint => rows.extend(billing.keys.rows().iter().filter_map(|key| {
-                let reference = if form == KeyForm::Id { &key.api_key_id } else { &key.key_fingerprint };
-                let owner = &*key.customer_id;
-                reference.as_deref().map(|reference| (&*source.name, reference, owner, key.label.as_deref(), key.valid))
-            })),
+            KeyForm::Id | KeyForm::Fingerprint | KeyForm::IdOrFingerprint => {
+                rows.extend(billing.keys.rows().iter().flat_map(|key| {
+                    let id = key.api_key_id.as_deref().filter(|_| form != KeyForm::Fingerprint);
+                    let fingerprint = key.key_fingerprint.as_deref().filter(|_| form != KeyForm::Id);
+                    let row =
+                        |reference| (&*source.name, reference, &*key.customer_id, key.label.as_deref(), key.valid);
+                    [id, fingerprint].into_iter().flatten().map(row)
+                }));
+            }
         }
     }
     // No two rows of one source and reference share an instant, so this order is whole.
