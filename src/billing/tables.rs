@@ -112,7 +112,7 @@ pub fn is_hashed(key: &KeySpec) -> bool {
     match key {
         KeySpec::None => false,
         KeySpec::Header(_) | KeySpec::Query(_) => true,
-        KeySpec::LogData { plain, .. } => !plain,
+        KeySpec::LogData { plain, .. } | KeySpec::Path { plain, .. } => !plain,
         KeySpec::Variable(name) => name == "$context.identity.apiKey",
     }
 }

@@ -1,75 +1,29 @@
-//! CloudFront real-time records to rows of `edge_requests`. One line is one record, its values separated by TAB and
-//! percent-encoded once. Refused: another number of columns than the field set, no time, no id, a number that is none.
-//! Everything that can fail is read before the first column is filled, so a reject leaves no half row.
+//! CloudFront real-time records. One line is one record, its values separated by TAB and percent-encoded once. Refused:
+//! another number of columns than the field set, no time, no id, a number that is none. Where all records of an object
+//! speak for another field set, it is the object that cannot be read, and the likely set is named (`guess`).
 
 use std::ops::Range;
 use std::sync::Arc;
 
-use super::columns::{EdgeColumns, Origin};
+use super::Micros;
+use super::columns::Origin;
+use super::edge_rows::{COOKIE, Cells, Checked, EdgeRows, EdgeRules, Record, cell};
 use super::error::{ObjectError, Reject};
 use super::fields::{Field, Layout};
-use super::key::{self, Found, HeaderFields};
-use super::privacy::{KeyHasher, push_client_ip};
-use super::redact::push_without;
-use super::text::{decimal, epoch_seconds, percent_decode};
-use super::{ClientIp, Micros};
+use super::guess::Sample;
+use super::privacy::KeyHasher;
+use super::text::epoch_seconds;
 
 const TIMESTAMP: Field = Field::named("timestamp");
-const CLIENT_IP: Field = Field::named("c-ip");
-const TIME_TO_FIRST_BYTE: Field = Field::named("time-to-first-byte");
-const STATUS: Field = Field::named("sc-status");
-const RESPONSE_BYTES: Field = Field::named("sc-bytes");
-const METHOD: Field = Field::named("cs-method");
-const HOST: Field = Field::named("cs-host");
-const URI_STEM: Field = Field::named("cs-uri-stem");
-const REQUEST_BYTES: Field = Field::named("cs-bytes");
-const EDGE_LOCATION: Field = Field::named("x-edge-location");
-const REQUEST_ID: Field = Field::named("x-edge-request-id");
-const HOST_HEADER: Field = Field::named("x-host-header");
-const TIME_TAKEN: Field = Field::named("time-taken");
-const PROTOCOL_VERSION: Field = Field::named("cs-protocol-version");
-const USER_AGENT: Field = Field::named("cs-user-agent");
-const REFERER: Field = Field::named("cs-referer");
-const COOKIE: Field = Field::named("cs-cookie");
-const URI_QUERY: Field = Field::named("cs-uri-query");
-const RESPONSE_RESULT_TYPE: Field = Field::named("x-edge-response-result-type");
-const SSL_PROTOCOL: Field = Field::named("ssl-protocol");
-const RESULT_TYPE: Field = Field::named("x-edge-result-type");
-const CONTENT_TYPE: Field = Field::named("sc-content-type");
-const DETAILED_RESULT_TYPE: Field = Field::named("x-edge-detailed-result-type");
-const COUNTRY: Field = Field::named("c-country");
-const BEHAVIOR: Field = Field::named("cache-behavior-path-pattern");
-const HEADERS: Field = Field::named("cs-headers");
-const HEADER_NAMES: Field = Field::named("cs-header-names");
-const HEADERS_COUNT: Field = Field::named("cs-headers-count");
-const ORIGIN_LAST_BYTE: Field = Field::named("origin-lbl");
-const ASN: Field = Field::named("asn");
-const LOG_DATA: Field = Field::named("viewer-request-log-data");
 
 /// An object whose records, at least this many, all have the same wrong number of columns is not of this source.
 const MISMATCHES_MIN: usize = 10;
-
-/// Where the key stands, with names ready to compare.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub(super) enum EdgeKey {
-    None,
-    /// Lower-case name of the header.
-    Header(Vec<u8>),
-    LogData {
-        name: Vec<u8>,
-        plain: bool,
-    },
-    Query(Vec<u8>),
-}
 
 /// What is fixed for a source.
 pub(super) struct EdgePlan {
     /// In order of `from`.
     pub(super) layouts: Vec<Layout>,
-    pub(super) key: EdgeKey,
-    /// Lower-case names of query parameters that are never stored.
-    pub(super) removed: Vec<Vec<u8>>,
-    pub(super) client_ip: ClientIp,
+    pub(super) rules: EdgeRules,
 }
 
 /// Reads the records of one object.
@@ -77,144 +31,70 @@ pub(super) struct EdgeReader {
     plan: Arc<EdgePlan>,
     /// The layout in force when the object arrived, then its neighbours.
     layouts: Vec<usize>,
-    columns: EdgeColumns,
+    rows: EdgeRows,
     cells: Cells,
     mismatches: Mismatches,
-    key: Vec<u8>,
-    scratch: Vec<u8>,
-    wire: Vec<u8>,
-    redacted: Vec<u8>,
-    text: String,
+    sample: Sample,
 }
 
 /// Records with a wrong number of columns, as long as all records have the same one.
 #[derive(Default)]
-struct Mismatches {
+pub(super) struct Mismatches {
     /// A record had another number.
     settled: bool,
     found: usize,
     count: usize,
 }
 
-/// Where the cells of the current line stand.
-#[derive(Default)]
-struct Cells {
-    ends: Vec<usize>,
-    count: usize,
-}
+impl Mismatches {
+    /// A record with a right number was met.
+    pub(super) fn settle(&mut self) {
+        self.settled = true;
+    }
 
-impl Cells {
-    fn split(&mut self, line: &[u8]) {
-        self.ends.clear();
-        self.count = 1;
-        for at in memchr::memchr_iter(b'\t', line) {
-            self.count += 1;
-            if self.ends.len() < super::fields::FIELDS.len() {
-                self.ends.push(at);
-            }
-        }
-        self.ends.push(line.len());
+    /// Counts one more record, with so many columns where `expected` are right.
+    pub(super) fn count(&mut self, found: usize, expected: usize) -> Reject {
+        self.settled |= self.count > 0 && self.found != found;
+        (self.found, self.count) = (found, self.count + 1);
+        Reject::new("columns", format!("{found} columns, the field set has {expected}"))
+    }
+
+    /// The number of columns that every record has, where it is a wrong one.
+    pub(super) fn found(&self) -> Option<usize> {
+        (!self.settled && self.count >= MISMATCHES_MIN).then_some(self.found)
     }
 }
 
-fn cell(ends: &[usize], column: usize) -> Range<usize> {
-    let start = if column == 0 { 0 } else { ends[column - 1] + 1 };
-    start..ends[column]
-}
-
-/// One line seen through a layout.
-#[derive(Clone, Copy)]
-struct Record<'a> {
-    line: &'a [u8],
-    ends: &'a [usize],
-    layout: &'a Layout,
-}
-
-impl<'a> Record<'a> {
-    /// The raw value of a field; `-`, an empty value and a field that is not in the set are none.
-    fn get(&self, field: Field) -> Option<&'a [u8]> {
-        let column = self.layout.column(field)?;
-        match &self.line[cell(self.ends, column)] {
-            b"" | b"-" => None,
-            value => Some(value),
-        }
-    }
-
-    fn number(&self, field: Field, places: u32, max: i64) -> Result<Option<i64>, Reject> {
-        let Some(raw) = self.get(field) else { return Ok(None) };
-        match decimal(raw, places) {
-            Some(value) if value <= max => Ok(Some(value)),
-            _ => Err(Reject::new("bad_number", format!("{} is not a number in its range", field.name()))),
-        }
-    }
-
-    fn millis(&self, field: Field) -> Result<Option<i32>, Reject> {
-        Ok(self.number(field, 3, i64::from(i32::MAX))?.map(|value| value as i32))
-    }
-}
-
-/// The values of a record that can be wrong, all read.
-struct Checked<'a> {
+/// The places of the field set in force at an instant, then those of its neighbours.
+pub(super) fn in_force(
+    mut layouts: impl DoubleEndedIterator<Item = Option<Micros>> + ExactSizeIterator,
     at: Micros,
-    request_id: &'a [u8],
-    status: Option<i16>,
-    request_bytes: Option<i64>,
-    response_bytes: Option<i64>,
-    time_taken_ms: Option<i32>,
-    time_to_first_byte_ms: Option<i32>,
-    origin_latency_ms: Option<i32>,
-    asn: Option<i64>,
-    headers_count: Option<i64>,
-}
-
-impl<'a> Checked<'a> {
-    fn of(record: &Record<'a>) -> Result<Self, Reject> {
-        let Some(time) = record.get(TIMESTAMP) else {
-            return Err(Reject::new("no_time", "timestamp is missing"));
-        };
-        Ok(Self {
-            at: epoch_seconds(time)
-                .ok_or_else(|| Reject::new("bad_time", "timestamp is not a believable time in seconds"))?,
-            request_id: record.get(REQUEST_ID).ok_or_else(|| Reject::new("no_id", "x-edge-request-id is missing"))?,
-            status: record.number(STATUS, 0, 999)?.map(|value| value as i16),
-            request_bytes: record.number(REQUEST_BYTES, 0, i64::MAX)?,
-            response_bytes: record.number(RESPONSE_BYTES, 0, i64::MAX)?,
-            time_taken_ms: record.millis(TIME_TAKEN)?,
-            time_to_first_byte_ms: record.millis(TIME_TO_FIRST_BYTE)?,
-            origin_latency_ms: record.millis(ORIGIN_LAST_BYTE)?,
-            asn: record.number(ASN, 0, i64::MAX)?,
-            headers_count: record.number(HEADERS_COUNT, 0, i64::MAX)?,
-        })
-    }
+) -> Vec<usize> {
+    let count = layouts.len();
+    let current = layouts.rposition(|from| from.is_none_or(|from| from <= at)).unwrap_or(0);
+    let all = [Some(current), current.checked_sub(1), Some(current + 1).filter(|&next| next < count)];
+    all.into_iter().flatten().collect()
 }
 
 impl EdgeReader {
     pub(super) fn new(plan: &Arc<EdgePlan>, of: &Origin<'_>, arrived_at: Micros) -> Self {
-        let from = |layout: &Layout| layout.from.is_none_or(|from| from <= arrived_at);
-        let current = plan.layouts.iter().rposition(from).unwrap_or(0);
-        let layouts =
-            [Some(current), current.checked_sub(1), Some(current + 1).filter(|&next| next < plan.layouts.len())];
         Self {
             plan: plan.clone(),
-            layouts: layouts.into_iter().flatten().collect(),
-            columns: EdgeColumns::new(of),
+            layouts: in_force(plan.layouts.iter().map(|layout| layout.from), arrived_at),
+            rows: EdgeRows::new(of),
             cells: Cells::default(),
             mismatches: Mismatches::default(),
-            key: Vec::new(),
-            scratch: Vec::new(),
-            wire: Vec::new(),
-            redacted: Vec::new(),
-            text: String::new(),
+            sample: Sample::default(),
         }
     }
 
     /// The rows so far as a batch.
     pub(super) fn finish(&mut self, rows: usize) -> arrow::array::RecordBatch {
-        self.columns.finish(rows)
+        self.rows.finish(rows)
     }
 
-    /// Where the line just read holds cookies, in order: a cell of its own, before which no name stands. Under whichever
-    /// field set the line may be of.
+    /// Where the line just read holds cookies, in order: a cell of its own, before which no name stands. Under
+    /// whichever field set the line may be of.
     pub(super) fn cookies(&self) -> Vec<Range<usize>> {
         let layouts = self.layouts.iter().map(|&at| &self.plan.layouts[at]);
         let columns = layouts.filter(|layout| layout.columns == self.cells.count).filter_map(|l| l.column(COOKIE));
@@ -231,6 +111,9 @@ impl EdgeReader {
         fingerprint: i64,
         hasher: &mut KeyHasher,
     ) -> Result<Micros, Reject> {
+        if self.sample.wants_more() {
+            self.sample.keep(line);
+        }
         self.cells.split(line);
         let plan = self.plan.clone();
         let mut refused = None;
@@ -239,171 +122,42 @@ impl EdgeReader {
             if layout.columns != self.cells.count {
                 continue;
             }
-            self.mismatches.settled = true;
-            let ends = std::mem::take(&mut self.cells.ends);
-            let record = Record { line, ends: &ends, layout };
-            let checked = Checked::of(&record);
-            let row = checked.map(|checked| self.append(&record, &checked, &plan, position, fingerprint, hasher));
-            self.cells.ends = ends;
-            match row {
-                Ok(at) => return Ok(at),
+            self.mismatches.settle();
+            let record = Record { line, ends: &self.cells.ends, layout };
+            match checked(&record) {
+                Ok(checked) => {
+                    return Ok(self.rows.append(&record, &checked, &plan.rules, position, fingerprint, hasher));
+                }
                 Err(reject) => refused = refused.or(Some(reject)),
             }
         }
-        Err(refused.unwrap_or_else(|| self.wrong_columns()))
+        Err(refused.unwrap_or_else(|| self.mismatches.count(self.cells.count, self.expected().columns)))
     }
 
-    fn wrong_columns(&mut self) -> Reject {
-        let (found, seen) = (self.cells.count, &mut self.mismatches);
-        seen.settled |= seen.count > 0 && seen.found != found;
-        (seen.found, seen.count) = (found, seen.count + 1);
-        Reject::new("columns", format!("{found} columns, the field set has {}", self.expected()))
-    }
-
-    /// Columns of the field set in force.
-    fn expected(&self) -> usize {
-        self.plan.layouts[self.layouts[0]].columns
+    /// The field set in force.
+    fn expected(&self) -> &Layout {
+        &self.plan.layouts[self.layouts[0]]
     }
 
     /// Whether all records read so far speak for other settings: then it is the object that cannot be read.
     pub(super) fn mismatch(&self) -> Option<ObjectError> {
-        let Mismatches { settled, found, count } = self.mismatches;
-        let all = !settled && count >= MISMATCHES_MIN;
-        all.then(|| ObjectError::FieldsMismatch { expected: self.expected(), found })
-    }
-
-    fn append(
-        &mut self,
-        record: &Record<'_>,
-        checked: &Checked<'_>,
-        plan: &EdgePlan,
-        position: i64,
-        fingerprint: i64,
-        hasher: &mut KeyHasher,
-    ) -> Micros {
-        self.wire.clear();
-        let stem = record.get(URI_STEM);
-        let (path, stem_query) = match stem.and_then(|stem| Some((stem, memchr::memchr(b'?', stem)?))) {
-            Some((stem, at)) => (Some(&stem[..at]), Some(&stem[at + 1..])),
-            None => (stem, None),
-        };
-        let query = record.get(URI_QUERY).or(stem_query);
-        percent_decode(query.unwrap_or_default(), &mut self.wire);
-
-        let found = self.find_key(record, checked, plan);
-        let secret = !matches!(plan.key, EdgeKey::LogData { plain: true, .. });
-        let hashed = (found == Found::Present && secret).then(|| hasher.hashed(&self.key));
-        // A secret key that was found may stand nowhere else in the row.
-        let key = hashed.as_ref().map(|hashed| &hashed.scrub);
-
-        let c = &mut self.columns;
-        c.event_time.append_value(checked.at.0);
-        c.request_id.decoded(Some(checked.request_id));
-        c.fingerprint.append_value(fingerprint);
-        match (&hashed, found) {
-            (Some(hashed), _) => c.key_ref.clean(Some(hashed.key_ref.as_bytes())),
-            (None, Found::Present) => c.key_ref.clean(Some(&self.key)),
-            _ => c.key_ref.null(),
-        }
-        c.key_state.text(found.state());
-        match (record.get(LOG_DATA), &plan.key) {
-            (Some(raw), EdgeKey::LogData { name, plain: false }) => {
-                self.scratch.clear();
-                percent_decode(raw, &mut self.scratch);
-                self.redacted.clear();
-                push_hashed_tokens(&self.scratch, name, hasher, &mut self.redacted);
-                c.log_data.clean(Some(&self.redacted));
-            }
-            (raw, _) => c.log_data.private(raw, key),
-        }
-        c.method.decoded(record.get(METHOD));
-        c.host.decoded(record.get(HOST));
-        c.path.private(path, key);
-        if query.is_some() {
-            self.redacted.clear();
-            push_without(&self.wire, &plan.removed, &mut self.scratch, &mut self.redacted);
-            c.query.private_bytes(&self.redacted, key);
-        } else {
-            c.query.null();
-        }
-        c.status.append_option(checked.status);
-        c.request_bytes.append_option(checked.request_bytes);
-        c.response_bytes.append_option(checked.response_bytes);
-        c.time_taken_ms.append_option(checked.time_taken_ms);
-        c.time_to_first_byte_ms.append_option(checked.time_to_first_byte_ms);
-        c.origin_latency_ms.append_option(checked.origin_latency_ms);
-        c.edge_location.decoded(record.get(EDGE_LOCATION));
-        c.result_type.decoded(record.get(RESULT_TYPE));
-        c.response_result_type.decoded(record.get(RESPONSE_RESULT_TYPE));
-        c.detailed_result_type.decoded(record.get(DETAILED_RESULT_TYPE));
-        c.country.decoded(record.get(COUNTRY));
-        c.asn.append_option(checked.asn);
-        self.text.clear();
-        match record.get(CLIENT_IP).and_then(|raw| std::str::from_utf8(raw).ok()) {
-            Some(ip) if push_client_ip(plan.client_ip, ip, &mut self.text) => {
-                c.client_ip.clean(Some(self.text.as_bytes()))
-            }
-            _ => c.client_ip.null(),
-        }
-        c.user_agent.private(record.get(USER_AGENT), key);
-        match record.get(REFERER) {
-            Some(raw) => {
-                self.wire.clear();
-                percent_decode(raw, &mut self.wire);
-                self.redacted.clear();
-                let query = memchr::memchr(b'?', &self.wire).map_or(self.wire.len(), |at| at + 1);
-                self.redacted.extend_from_slice(&self.wire[..query]);
-                push_without(&self.wire[query..], &plan.removed, &mut self.scratch, &mut self.redacted);
-                c.referer.private_bytes(&self.redacted, key);
-            }
-            None => c.referer.null(),
-        }
-        c.protocol.decoded(record.get(PROTOCOL_VERSION));
-        c.tls_protocol.decoded(record.get(SSL_PROTOCOL));
-        c.content_type.decoded(record.get(CONTENT_TYPE));
-        c.distribution.decoded(record.get(HOST_HEADER));
-        c.behavior.decoded(record.get(BEHAVIOR));
-        c.source_position.append_value(position);
-        checked.at
-    }
-
-    /// Leaves the key in `self.key` where there is one.
-    fn find_key(&mut self, record: &Record<'_>, checked: &Checked<'_>, plan: &EdgePlan) -> Found {
-        let (key, scratch) = (&mut self.key, &mut self.scratch);
-        match &plan.key {
-            EdgeKey::None => Found::Absent,
-            // An older field set may lack what the key is read from: then nobody knows whether there was one.
-            EdgeKey::Header(_) if !record.layout.has(HEADERS) => Found::Truncated,
-            EdgeKey::LogData { .. } if !record.layout.has(LOG_DATA) => Found::Truncated,
-            EdgeKey::Query(_) if !record.layout.has(URI_QUERY) && !record.layout.has(URI_STEM) => Found::Truncated,
-            EdgeKey::Header(name) => {
-                let fields = HeaderFields {
-                    headers: record.get(HEADERS),
-                    names: record.get(HEADER_NAMES),
-                    count: checked.headers_count,
-                    cookie: record.get(COOKIE).is_some(),
-                };
-                key::in_headers(name, fields, key, scratch)
-            }
-            EdgeKey::LogData { name, .. } => key::in_log_data(name, record.get(LOG_DATA), key, scratch),
-            EdgeKey::Query(name) => key::in_query(name, &self.wire, key, scratch),
+        let layouts: Vec<_> = self.layouts.iter().map(|&at| &self.plan.layouts[at]).collect();
+        match self.mismatches.found() {
+            Some(found) => Some(ObjectError::FieldsMismatch {
+                expected: self.expected().columns,
+                found,
+                likely: self.sample.likely(self.expected(), found),
+            }),
+            None => self.sample.misfit(&layouts),
         }
     }
 }
 
-/// Appends log data with the value of every token of that name hashed.
-fn push_hashed_tokens(text: &[u8], name: &[u8], hasher: &mut KeyHasher, out: &mut Vec<u8>) {
-    for (number, token) in text.split(|&byte| byte == b';').enumerate() {
-        if number > 0 {
-            out.push(b';');
-        }
-        match token.trim_ascii().strip_prefix(name).and_then(|rest| rest.strip_prefix(b"=")) {
-            Some(value) if !value.is_empty() => {
-                out.extend_from_slice(name);
-                out.push(b'=');
-                out.extend_from_slice(hasher.key_ref(value).as_bytes());
-            }
-            _ => out.extend_from_slice(token),
-        }
-    }
+fn checked<'a>(record: &Record<'a>) -> Result<Checked<'a>, Reject> {
+    let Some(time) = record.get(TIMESTAMP) else {
+        return Err(Reject::new("no_time", "timestamp is missing"));
+    };
+    let at =
+        epoch_seconds(time).ok_or_else(|| Reject::new("bad_time", "timestamp is not a believable time in seconds"))?;
+    Checked::of(record, at)
 }

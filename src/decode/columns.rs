@@ -138,6 +138,8 @@ fn same_text(value: Option<&str>, rows: usize) -> ArrayRef {
 pub(super) struct Origin<'a> {
     pub(super) source: &'a str,
     pub(super) object: &'a str,
+    /// What kind of log it is; only edge logs say so.
+    pub(super) log_kind: &'static str,
 }
 
 macro_rules! make_column {
@@ -156,8 +158,8 @@ macro_rules! make_column {
     (Object, $of:ident) => {
         Same(Some($of.object.to_owned()))
     };
-    (Realtime, $of:ident) => {
-        Same(Some("realtime".to_owned()))
+    (Kind, $of:ident) => {
+        Same(Some($of.log_kind.to_owned()))
     };
     (NoConflict, $($_:tt)*) => {
         NoConflict
@@ -180,7 +182,7 @@ macro_rules! column_type {
     (Object) => {
         Same
     };
-    (Realtime) => {
+    (Kind) => {
         Same
     };
     ($kind:ident) => {
@@ -218,7 +220,7 @@ columns!(
         key_ref: Label,
         key_state: Label,
         log_data: Label,
-        log_kind: Realtime,
+        log_kind: Kind,
         method: Label,
         host: Label,
         path: Text,
@@ -294,7 +296,7 @@ mod tests {
 
     #[test]
     fn an_empty_batch_has_the_tables_schema() {
-        let of = Origin { source: "s", object: "o" };
+        let of = Origin { source: "s", object: "o", log_kind: "realtime" };
         assert_eq!(EdgeColumns::new(&of).finish(0).schema(), Table::EdgeRequests.row_schema());
         assert_eq!(OriginColumns::new(&of).finish(0).schema(), Table::OriginRequests.row_schema());
     }

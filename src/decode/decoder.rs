@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use arrow::array::RecordBatch;
 
+use super::Limits;
 use super::apigateway::OriginReader;
 use super::cloudfront::EdgeReader;
 use super::columns::{BATCH_ROWS, Origin};
@@ -15,10 +16,14 @@ use super::error::{ObjectError, Reject};
 use super::gunzip::{Gunzip, Space};
 use super::json::Text;
 use super::lines::{Line, Lines};
+use super::own_json::{self, OwnReader};
+use super::parquet_rows::{self, ParquetRows};
 use super::plan::{DecodePlan, Plan, Reading};
 use super::privacy::KeyHasher;
 use super::rejects::Rejects;
+use super::standard::StandardReader;
 use super::values::{Taker, Value, Values};
+
 use crate::base::{Micros, UtcHour};
 
 /// A batch is also handed over when its records came to so many bytes, so that long ones do not pile up.
@@ -52,6 +57,8 @@ pub struct Decoder {
     framing: Framing,
     sink: Sink,
     failed: Option<ObjectError>,
+    /// No more bytes come.
+    ended: bool,
     finished: bool,
 }
 
@@ -59,6 +66,9 @@ pub struct Decoder {
 enum Framing {
     Lines(Lines),
     Values(Values),
+    Parquet(Box<ParquetRows>),
+    /// One of these, as the first bytes will show.
+    Undecided(Vec<u8>),
 }
 
 /// Everything behind the framing.
@@ -87,6 +97,8 @@ struct Sink {
 enum Reader {
     Edge(Box<EdgeReader>),
     Origin(Box<OriginReader>),
+    Standard(Box<StandardReader>),
+    Own(Box<OwnReader>),
 }
 
 impl fmt::Debug for Decoder {
@@ -107,7 +119,12 @@ impl Decoder {
     /// The same, in memory that another object has left.
     pub fn with_space(plan: &DecodePlan, object: &str, arrived_at: Micros, space: Space) -> Self {
         let plan = plan.0.clone();
-        let of = Origin { source: &plan.source, object };
+        let log_kind = match &plan.reading {
+            Reading::Edge(_) | Reading::Origin(_) => "realtime",
+            Reading::Standard(_) => "standard",
+            Reading::Own(_) => "json",
+        };
+        let of = Origin { source: &plan.source, object, log_kind };
         let bytes_max = plan.limits.record_bytes_max;
         let (reader, framing) = match &plan.reading {
             Reading::Edge(edge) => {
@@ -115,9 +132,13 @@ impl Decoder {
                 (Reader::Edge(Box::new(reader)), Framing::Lines(Lines::new(bytes_max)))
             }
             Reading::Origin(origin) => {
-                let values = Values::new(bytes_max.saturating_mul(ENVELOPE_RECORDS));
-                (Reader::Origin(Box::new(OriginReader::new(origin, &of))), Framing::Values(values))
+                (Reader::Origin(Box::new(OriginReader::new(origin, &of))), Framing::values(&plan.limits))
             }
+            Reading::Standard(standard) => {
+                let reader = StandardReader::new(standard, &of, arrived_at);
+                (Reader::Standard(Box::new(reader)), Framing::Undecided(Vec::new()))
+            }
+            Reading::Own(own) => (Reader::Own(Box::new(OwnReader::new(own, &of))), Framing::values(&plan.limits)),
         };
         Self {
             gunzip: Gunzip::new(&plan.limits, space),
@@ -143,6 +164,7 @@ impl Decoder {
                 plan,
             },
             failed: None,
+            ended: false,
             finished: false,
         }
     }
@@ -165,6 +187,7 @@ impl Decoder {
 
     /// Says that no more bytes come. Most of a compressed object is only read now, batch by batch as they are taken.
     pub fn end(&mut self) {
+        self.ended = true;
         self.gunzip.end();
     }
 
@@ -174,13 +197,9 @@ impl Decoder {
             return self.failed.clone().map_or(Ok(()), Err);
         }
         self.finished = true;
-        self.gunzip.end();
+        self.end();
         self.read(true)?;
-        let sink = &mut self.sink;
-        let ended = match &mut self.framing {
-            Framing::Lines(lines) => lines.finish(&mut |line| sink.line(line)),
-            Framing::Values(values) => values.finish(sink),
-        };
+        let ended = self.framing.finish(&mut self.sink);
         self.fail_with(ended.and_then(|()| self.sink.mismatch().map_or(Ok(()), Err)))?;
         self.sink.flush_events();
         self.sink.flush_rejects();
@@ -221,12 +240,12 @@ impl Decoder {
     }
 
     fn read_pushed(&mut self, all: bool) -> Result<(), ObjectError> {
-        let Self { gunzip, framing, sink, .. } = self;
+        let Self { gunzip, framing, sink, ended, .. } = self;
         while all || sink.batches.is_empty() {
-            let Some(plain) = gunzip.plain()? else { break };
-            match framing {
-                Framing::Lines(lines) => lines.push(plain, &mut |line| sink.line(line))?,
-                Framing::Values(values) => values.push(plain, sink)?,
+            match gunzip.plain()? {
+                Some(plain) => framing.push(plain, sink)?,
+                None if *ended && framing.read_held(sink)? => {}
+                None => break,
             }
         }
         Ok(())
@@ -239,6 +258,70 @@ impl Decoder {
             self.sink.reject_batches.clear();
         }
         result
+    }
+}
+
+impl Framing {
+    fn values(limits: &Limits) -> Self {
+        Self::Values(Values::new(limits.record_bytes_max.saturating_mul(ENVELOPE_RECORDS)))
+    }
+
+    fn push(&mut self, plain: &[u8], sink: &mut Sink) -> Result<(), ObjectError> {
+        match self {
+            Self::Lines(lines) => lines.push(plain, &mut |line| sink.line(line)),
+            Self::Values(values) => values.push(plain, sink),
+            Self::Parquet(rows) => rows.push(plain),
+            Self::Undecided(held) => {
+                held.extend_from_slice(plain);
+                match Self::decide(held, false, &sink.plan.limits) {
+                    Some(framing) => self.begin(framing, sink),
+                    None => Ok(()),
+                }
+            }
+        }
+    }
+
+    /// What an object is by its first bytes; `None` until there are enough.
+    fn decide(held: &[u8], ended: bool, limits: &Limits) -> Option<Self> {
+        if held.starts_with(parquet_rows::MAGIC) {
+            return Some(Self::Parquet(Box::new(ParquetRows::new(limits))));
+        }
+        if !ended && parquet_rows::MAGIC.starts_with(held) {
+            return None;
+        }
+        match held.iter().find(|byte| !byte.is_ascii_whitespace()) {
+            Some(b'{') => Some(Self::values(limits)),
+            None if !ended => None,
+            _ => Some(Self::Lines(Lines::new(limits.record_bytes_max))),
+        }
+    }
+
+    fn begin(&mut self, framing: Self, sink: &mut Sink) -> Result<(), ObjectError> {
+        match std::mem::replace(self, framing) {
+            Self::Undecided(held) => self.push(&held, sink),
+            _ => Ok(()),
+        }
+    }
+
+    /// After the last byte: reads records of what had to be held whole; false where there are no more.
+    fn read_held(&mut self, sink: &mut Sink) -> Result<bool, ObjectError> {
+        match self {
+            Self::Parquet(rows) => rows.next(&mut |record| sink.record(record)),
+            _ => Ok(false),
+        }
+    }
+
+    fn finish(&mut self, sink: &mut Sink) -> Result<(), ObjectError> {
+        if let Self::Undecided(held) = self
+            && let Some(framing) = Self::decide(held, true, &sink.plan.limits)
+        {
+            self.begin(framing, sink)?;
+        }
+        match self {
+            Self::Lines(lines) => lines.finish(&mut |line| sink.line(line)),
+            Self::Values(values) => values.finish(sink),
+            Self::Parquet(_) | Self::Undecided(_) => Ok(()),
+        }
     }
 }
 
@@ -296,7 +379,13 @@ impl Taker for Sink {
 impl Sink {
     fn line(&mut self, line: Line<'_>) -> Result<(), ObjectError> {
         match line {
-            Line::Whole(record) => self.record(record),
+            Line::Whole(record) => match &mut self.reader {
+                Reader::Standard(reader) if record.first() == Some(&b'#') => match reader.directive(record)? {
+                    Some(reject) => self.reject(record, reject),
+                    None => Ok(()),
+                },
+                _ => self.record(record),
+            },
             Line::TooLong(start) => self.reject(start, Reject::new("too_long", self.too_long())),
         }
     }
@@ -350,6 +439,20 @@ impl Sink {
                 let record = record.trim_ascii();
                 reader.read(record, position, self.plan.fingerprints.of(record), &mut self.hasher)
             }
+            Reader::Standard(reader) => {
+                // Not TAB: a row may begin or end with an empty value.
+                let record = without_line_end(record);
+                reader.read(record, position, self.plan.fingerprints.of(record), &mut self.hasher)
+            }
+            Reader::Own(reader) => {
+                if own_json::is_of_lambda(record) {
+                    self.counts.records += 1;
+                    self.counts.control += 1;
+                    return Ok(());
+                }
+                let record = own_json::without_prefix(record).trim_ascii();
+                reader.read(record, position, self.plan.fingerprints.of(record), &mut self.hasher)
+            }
         };
         match read {
             Ok(at) => {
@@ -365,7 +468,8 @@ impl Sink {
     fn keep_text(&mut self, position: i64, record: &[u8]) {
         let cookies = match &self.reader {
             Reader::Edge(reader) => reader.cookies(),
-            Reader::Origin(_) => Vec::new(),
+            Reader::Standard(reader) => reader.cookies(),
+            Reader::Origin(_) | Reader::Own(_) => Vec::new(),
         };
         let text = self.plan.masker.text(record, &cookies, &self.hasher);
         self.texts.insert(position, text.trim().to_owned());
@@ -375,7 +479,8 @@ impl Sink {
     fn mismatch(&self) -> Option<ObjectError> {
         match &self.reader {
             Reader::Edge(reader) => reader.mismatch(),
-            Reader::Origin(_) => None,
+            Reader::Standard(reader) => reader.mismatch(),
+            Reader::Origin(_) | Reader::Own(_) => None,
         }
     }
 
@@ -428,6 +533,8 @@ impl Sink {
             let batch = match &mut self.reader {
                 Reader::Edge(reader) => reader.finish(self.rows),
                 Reader::Origin(reader) => reader.finish(self.rows),
+                Reader::Standard(reader) => reader.finish(self.rows),
+                Reader::Own(reader) => reader.finish(self.rows),
             };
             self.batches.push_back(batch);
             (self.rows, self.row_bytes) = (0, 0);
@@ -439,4 +546,9 @@ impl Sink {
             self.reject_batches.push_back(self.rejects.finish());
         }
     }
+}
+
+fn without_line_end(record: &[u8]) -> &[u8] {
+    let end = record.iter().rposition(|byte| !matches!(byte, b'\n' | b'\r')).map_or(0, |at| at + 1);
+    &record[..end]
 }

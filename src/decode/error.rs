@@ -9,10 +9,12 @@ use std::borrow::Cow;
 #[non_exhaustive]
 pub enum SpecError {
     /// A field that CloudFront does not have.
-    #[error("`{name}` is not a field of CloudFront real-time logs; the nearest is `{nearest}`")]
+    #[error("`{name}` is not a field of CloudFront {logs} logs; the nearest is `{nearest}`")]
     UnknownField {
         /// As configured.
         name: String,
+        /// The kind of logs.
+        logs: &'static str,
         /// The known field spelled most like it.
         nearest: &'static str,
     },
@@ -35,7 +37,7 @@ pub enum SpecError {
         what: &'static str,
     },
     /// A field without which no event can be made or no key be found.
-    #[error("field `{field}` is missing: {why}; add it to the real-time log configuration and to `fields`")]
+    #[error("field `{field}` is missing: {why}; add it to the log configuration in CloudFront and to `fields`")]
     MissingField {
         /// The field to add.
         field: &'static str,
@@ -60,6 +62,36 @@ pub enum SpecError {
         "`identifies = \"customer\"` needs the customer's id itself, but this key is stored as a hash; use an id that is no secret"
     )]
     HashedCustomer,
+    /// A column that own JSON cannot fill.
+    #[error("`{name}` is no column of `{table}` that `columns` can fill; the nearest is `{nearest}`")]
+    UnknownColumn {
+        /// As configured.
+        name: String,
+        /// The table.
+        table: &'static str,
+        /// The column spelled most like it.
+        nearest: &'static str,
+    },
+    /// A column without which no event can be made.
+    #[error("`columns` does not say where `{column}` is: {why}")]
+    MissingColumn {
+        /// The column.
+        column: &'static str,
+        /// What it is needed for.
+        why: &'static str,
+    },
+    /// A table that own JSON has no columns for.
+    #[error("own JSON can fill `origin_requests` or `edge_requests`, not `{table}`")]
+    NoEventTable {
+        /// As configured.
+        table: &'static str,
+    },
+    /// One path leads to a value, another through it.
+    #[error("the path `{path}` leads through the value of another path, or has an empty part")]
+    BadPath {
+        /// The path, with dots.
+        path: String,
+    },
     /// The access-log format is not a JSON object.
     #[error(
         "the access-log format is not a JSON object; CLF, CSV and XML are not supported yet. Use JSON, for example: {RECOMMENDED_TEMPLATE}"
@@ -141,12 +173,59 @@ pub enum ObjectError {
         limit: usize,
     },
     /// The records have another number of columns than the configured fields.
-    #[error("records have {found} columns, the configured `fields` have {expected}: the two do not belong together")]
+    #[error(
+        "records have {found} columns, the configured `fields` have {expected}: the two do not belong together{}",
+        fitting(.likely)
+    )]
     FieldsMismatch {
         /// Columns of the configured set in force.
         expected: usize,
         /// Columns of every record read.
         found: usize,
+        /// The set that the records fit.
+        likely: Option<String>,
+    },
+    /// The records have as many columns as the configured fields, but of other fields.
+    #[error("what stands under `{field}` is never one, so the records are not of the configured `fields`{}", fitting(.likely))]
+    FieldsMisfit {
+        /// The first field that nothing fits.
+        field: &'static str,
+        /// The set that the records fit.
+        likely: Option<String>,
+    },
+    /// Standard logs in plain format, of which nothing says what stands where.
+    #[error(
+        "no `#Fields` line says what stands where: give the source `fields`, in the order of the delivery's record fields"
+    )]
+    NoFields,
+    /// Standard logs of a version that is not known.
+    #[error("its `#Version` is not 1.0, the only one known: its records would be guesses")]
+    UnknownVersion,
+    /// Logs of a distribution that streams media by RTMP.
+    #[error(
+        "it is a log of an RTMP streaming distribution (`{field}` is among its fields), which has no requests to bill"
+    )]
+    Streaming {
+        /// The field that gives it away.
+        field: &'static str,
+    },
+    /// The columns of a `#Fields` line or of a Parquet file cannot be told apart or are too many.
+    #[error("its header names {what}")]
+    BadHeader {
+        /// What is wrong.
+        what: &'static str,
+    },
+    /// A Parquet object is too large to be held.
+    #[error("it is a Parquet object of more than {limit} bytes (`parquet_bytes_max` under [limits])")]
+    ParquetTooLarge {
+        /// The limit.
+        limit: u64,
+    },
+    /// A Parquet object that cannot be read.
+    #[error("it begins as a Parquet object, but cannot be read as one: it is cut off or damaged ({what})")]
+    BadParquet {
+        /// Which part.
+        what: &'static str,
     },
     /// The events lie in more hours than one object can hold.
     #[error("its events lie in more than {limit} different hours")]
@@ -164,6 +243,10 @@ pub enum ObjectError {
         /// Detail of the first reject.
         detail: String,
     },
+}
+
+fn fitting(likely: &Option<String>) -> String {
+    likely.as_ref().map_or_else(String::new, |likely| format!("; they fit {likely}"))
 }
 
 /// Why one record could not be read. Neither part holds log text.

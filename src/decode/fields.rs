@@ -127,13 +127,15 @@ pub(super) struct Layout {
 const ABSENT: u8 = u8::MAX;
 
 impl Layout {
+    /// A set of real-time logs.
     pub(super) fn new(set: &FieldSet) -> Result<Self, SpecError> {
         let mut chosen = [false; FIELDS.len()];
         for name in &set.fields {
-            let at = FIELDS
-                .iter()
-                .position(|field| field == name)
-                .ok_or_else(|| SpecError::UnknownField { name: name.clone(), nearest: nearest(name) })?;
+            let at = FIELDS.iter().position(|field| field == name).ok_or_else(|| SpecError::UnknownField {
+                name: name.clone(),
+                logs: "real-time",
+                nearest: nearest(name, &FIELDS),
+            })?;
             if std::mem::replace(&mut chosen[at], true) {
                 return Err(SpecError::RepeatedField { name: name.clone() });
             }
@@ -162,6 +164,21 @@ impl Layout {
         }
     }
 
+    /// Records whose column for each field is told.
+    pub(super) fn placed(columns: usize, places: impl IntoIterator<Item = (Field, u8)>) -> Self {
+        let mut column = [ABSENT; FIELDS.len()];
+        for (field, at) in places {
+            column[field.0] = at;
+        }
+        Self { from: None, columns, column }
+    }
+
+    /// The fields of the set as places in [`FIELDS`], in their order, with their columns.
+    pub(super) fn fields(&self) -> impl Iterator<Item = (usize, usize)> + '_ {
+        let columns = self.column.iter().enumerate();
+        columns.filter(|(_, column)| **column != ABSENT).map(|(at, column)| (at, usize::from(*column)))
+    }
+
     /// The names in the order of a record: one spelling per set, whatever order it was configured in.
     pub(super) fn canonical(&self) -> String {
         let names: Vec<_> =
@@ -170,9 +187,12 @@ impl Layout {
     }
 }
 
-fn nearest(name: &str) -> &'static str {
-    let name = name.trim().to_ascii_lowercase().replace(['_', '(', ')'], "-");
-    FIELDS.iter().min_by_key(|field| strsim::damerau_levenshtein(field, &name)).copied().unwrap_or(FIELDS[0])
+/// The known name spelled most like `name`.
+pub(super) fn nearest(name: &str, known: &[&'static str]) -> &'static str {
+    let plain = |name: &str| name.trim().to_ascii_lowercase().replace(['_', '(', ')'], "-");
+    let name = plain(name);
+    let distance = |known: &&&str| strsim::damerau_levenshtein(&plain(known), &name);
+    known.iter().min_by_key(distance).copied().unwrap_or_default()
 }
 
 #[cfg(test)]
@@ -208,7 +228,10 @@ mod tests {
     #[test]
     fn an_unknown_field_names_its_neighbour() {
         let error = layout(&["timestamp", "cs-uri-stam"]).unwrap_err();
-        assert_eq!(error, SpecError::UnknownField { name: "cs-uri-stam".into(), nearest: "cs-uri-stem" });
+        assert_eq!(
+            error,
+            SpecError::UnknownField { name: "cs-uri-stam".into(), logs: "real-time", nearest: "cs-uri-stem" }
+        );
         assert!(matches!(layout(&["CS_Host"]), Err(SpecError::UnknownField { nearest: "cs-host", .. })));
         assert!(matches!(layout(&["c-ip", "c-ip"]), Err(SpecError::RepeatedField { .. })));
     }

@@ -158,7 +158,8 @@ fn mask_value<'a>(after: &'a [u8], hasher: &KeyHasher, out: &mut String) -> &'a 
         };
         match byte {
             b':' | b'=' => assigned = true,
-            b' ' | b'"' | b'\'' | b'\\' => {}
+            // As after the name in `"cs(Cookie)":"…"`.
+            b' ' | b'"' | b'\'' | b'\\' | b')' => {}
             _ => break,
         }
         at += length;
@@ -219,6 +220,7 @@ mod tests {
             "%0AX-Customer-Id-Of-Ours:abc",
             "x-api-key:a&b%22c;def%0A",
             r#"{"apiKey":"a\"def"}"#,
+            r#"{"cs(Cookie)":"a=abc"}"#,
         ] {
             let shown = masked(secret);
             assert!(!shown.contains("abc") && !shown.contains("def"), "{secret} → {shown}");

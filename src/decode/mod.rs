@@ -2,30 +2,37 @@
 //! any chunks and the same rows come out. A bad record becomes a reject; a bad object (truncated, over a limit) is an error.
 //!
 //! The way of a byte: `gunzip` unpacks; `lines` or `values` find the records, `envelope` the ones within CloudWatch
-//! Logs documents; `cloudfront` or `apigateway` read a record into `columns`, hashing keys on the way (`key`, `privacy`,
-//! `redact`); what cannot be read goes to `rejects`, masked (`mask`). `plan` holds what is fixed for a source (`spec`,
-//! `fields`, `template`), `decoder` drives it all for one object.
+//! Logs documents, `parquet_rows` the rows of a Parquet object; `cloudfront`, `standard` (both by `edge_rows`), `apigateway`
+//! or `own_json` (by `json_paths`) read a record into `columns`, hashing keys on the way (`key`, `privacy`, `redact`);
+//! what cannot be read goes to `rejects`, masked (`mask`). `plan` holds what is fixed for a source (`spec`, `fields`,
+//! `template`), `decoder` drives it all for one object, `guess` says which fields its records may have.
 
 mod apigateway;
 mod cloudfront;
 mod columns;
 mod decoder;
+mod edge_rows;
 mod envelope;
 mod error;
 mod fields;
 mod fingerprint;
+mod guess;
 mod gunzip;
 mod json;
+mod json_paths;
 mod key;
 mod label;
 mod lines;
 mod lockstep;
 mod mask;
+mod own_json;
+mod parquet_rows;
 mod plan;
 mod privacy;
 mod redact;
 mod rejects;
 mod spec;
+mod standard;
 mod template;
 mod text;
 mod values;
@@ -39,7 +46,8 @@ pub use plan::DecodePlan;
 pub use privacy::{key_ref, secret_check_value};
 pub use rejects::REJECT_SCHEMA;
 pub use spec::{
-    ClientIp, Constants, FieldSet, Format, Identifies, KeySecret, KeySpec, Limits, Privacy, SourceSpec, Template,
+    ClientIp, Constants, FieldSet, Format, Identifies, KeySecret, KeySpec, Limits, OwnJson, Privacy, SourceSpec,
+    Template,
 };
 
 /// Generation of the decoders: raised when the same bytes give other rows. Of equal events the newer generation's is kept.

@@ -4,16 +4,19 @@ use std::fmt;
 use std::sync::Arc;
 
 use super::apigateway::{Fmt, OriginPlan, Slots};
-use super::cloudfront::{EdgeKey, EdgePlan};
+use super::cloudfront::EdgePlan;
+use super::edge_rows::{EdgeKey, EdgeRules};
 use super::error::SpecError;
-use super::fields::{Field, Layout};
+use super::fields::{FIELDS, Field, Layout};
 use super::fingerprint::Fingerprints;
 use super::lockstep::Lockstep;
 use super::mask::Masker;
+use super::own_json::OwnPlan;
 use super::privacy::secret_check_value;
+use super::standard::{Columns, StandardPlan};
 use super::template::TemplatePlan;
 use super::{
-    ClientIp, DECODER_GENERATION, FieldSet, Format, Identifies, KeySecret, KeySpec, Limits, Micros, Privacy,
+    ClientIp, DECODER_GENERATION, FieldSet, Format, Identifies, KeySecret, KeySpec, Limits, Micros, OwnJson, Privacy,
     SourceSpec, Template,
 };
 use crate::base::{Digest, Digester};
@@ -40,6 +43,8 @@ pub(super) struct Plan {
 pub(super) enum Reading {
     Edge(Arc<EdgePlan>),
     Origin(Arc<OriginPlan>),
+    Standard(Arc<StandardPlan>),
+    Own(Arc<OwnPlan>),
 }
 
 impl fmt::Debug for DecodePlan {
@@ -59,6 +64,8 @@ impl DecodePlan {
         let mut checked = match &spec.format {
             Format::CloudFrontRealtime(sets) => edge(spec, sets, privacy.client_ip)?,
             Format::ApiGateway(templates) => origin(spec, templates, privacy.client_ip)?,
+            Format::CloudFrontStandard(sets) => standard(spec, sets, privacy.client_ip)?,
+            Format::Json(own) => self::own(spec, own, privacy.client_ip)?,
         };
         let secret = privacy.key_secrets.first();
         if checked.hashes && secret.is_none() {
@@ -81,8 +88,9 @@ impl DecodePlan {
     /// The table its events belong to.
     pub fn table(&self) -> Table {
         match &self.0.reading {
-            Reading::Edge(_) => Table::EdgeRequests,
+            Reading::Edge(_) | Reading::Standard(_) => Table::EdgeRequests,
             Reading::Origin(_) => Table::OriginRequests,
+            Reading::Own(plan) => plan.table,
         }
     }
 
@@ -159,16 +167,14 @@ fn edge(spec: &SourceSpec, sets: &[FieldSet], client_ip: ClientIp) -> Result<Che
         }
         KeySpec::Query(name) => {
             need(last.has(QUERY) || last.has(STEM), QUERY, "the key is read from it")?;
-            warnings.push(format!(
-                "the key is read from the query parameter `{name}`, which is only what the caller claims: anyone can spend another customer's quota"
-            ));
+            warnings.push(only_a_claim(name));
             removed.push(name.to_ascii_lowercase().into_bytes());
             key_names.push(name.to_ascii_lowercase().into_bytes());
             EdgeKey::Query(name.clone().into_bytes())
         }
-        KeySpec::Variable(_) => {
+        KeySpec::Variable(_) | KeySpec::Path { .. } => {
             let instead = "`key = { header = … }`, `{ log_data = … }` or `{ query = … }`";
-            return Err(SpecError::KeyKind { kind: "CloudFront", key: "variable", instead });
+            return Err(SpecError::KeyKind { kind: "CloudFront", key: "variable or path", instead });
         }
     };
     let hashes = !matches!(key, EdgeKey::None | EdgeKey::LogData { plain: true, .. });
@@ -182,8 +188,89 @@ fn edge(spec: &SourceSpec, sets: &[FieldSet], client_ip: ClientIp) -> Result<Che
         ));
     }
     let canonical = layouts.iter().map(|layout| format!("{:?} {}", layout.from, layout.canonical())).collect();
-    let reading = Reading::Edge(Arc::new(EdgePlan { layouts, key, removed, client_ip }));
+    if layouts.iter().any(|layout| layout.fields().any(|(at, _)| FIELDS[at].starts_with("cmcd-"))) {
+        warnings.push(
+            "`fields` has `cmcd-…` fields, which CloudFront may leave out of records: such records have too few columns and are rejected; leave these fields out of a log that is billed from".to_owned(),
+        );
+    }
+    let rules = EdgeRules { key, removed, client_ip, stem_has_query: true };
+    let reading = Reading::Edge(Arc::new(EdgePlan { layouts, rules }));
     Ok(Checked { reading, unforgeable: true, hashes, key_names, warnings, canonical })
+}
+
+fn only_a_claim(name: &str) -> String {
+    format!(
+        "the key is read from the query parameter `{name}`, which is only what the caller claims: anyone can spend another customer's quota"
+    )
+}
+
+fn standard(spec: &SourceSpec, sets: &[FieldSet], client_ip: ClientIp) -> Result<Checked, SpecError> {
+    const LOG_DATA: Field = Field::named("viewer-request-log-data");
+    const QUERY: Field = Field::named("cs-uri-query");
+    const ID_FIELD: Field = Field::named("x-edge-request-id");
+
+    if !sets.is_empty() {
+        ordered(sets.iter().map(|set| set.from), "field set")?;
+    }
+    let columns = sets.iter().map(Columns::of).collect::<Result<Vec<_>, _>>()?;
+    // Objects with a header are read by that, whatever is configured.
+    let last = columns.last();
+    let need = |has: bool, field, why| if has { Ok(()) } else { Err(SpecError::MissingField { field, why }) };
+    let has = |field| last.is_none_or(|columns| columns.layout.has(field));
+    need(last.is_none_or(Columns::has_time), "timestamp(ms)", "every event needs its time")?;
+    need(has(ID_FIELD), ID_FIELD.name(), "it tells a record delivered twice from two requests")?;
+    let (mut warnings, mut key_names) = (Vec::new(), Vec::new());
+    let mut removed = vec![b"cf_api_key".to_vec()];
+    let key = match &spec.key {
+        KeySpec::None => EdgeKey::None,
+        KeySpec::LogData { name, plain } => {
+            need(has(LOG_DATA), LOG_DATA.name(), "the key is read from it")?;
+            key_names.push(name.to_ascii_lowercase().into_bytes());
+            EdgeKey::LogData { name: name.clone().into_bytes(), plain: *plain }
+        }
+        KeySpec::Query(name) => {
+            need(has(QUERY), QUERY.name(), "the key is read from it")?;
+            warnings.push(only_a_claim(name));
+            removed.push(name.to_ascii_lowercase().into_bytes());
+            key_names.push(name.to_ascii_lowercase().into_bytes());
+            EdgeKey::Query(name.clone().into_bytes())
+        }
+        KeySpec::Header(_) | KeySpec::Variable(_) | KeySpec::Path { .. } => {
+            let instead = "`key = { log_data = … }` (standard logging version 2) or `{ query = … }`";
+            return Err(SpecError::KeyKind { kind: "CloudFront standard", key: "header, variable or path", instead });
+        }
+    };
+    let hashes = matches!(key, EdgeKey::LogData { plain: false, .. } | EdgeKey::Query(_));
+    if hashes && spec.identifies == Identifies::Customer {
+        return Err(SpecError::HashedCustomer);
+    }
+    let canonical = sets.iter().map(|set| format!("{:?} {}", set.from, set.fields.join(" "))).collect();
+    let rules = EdgeRules { key, removed, client_ip, stem_has_query: false };
+    let reading = Reading::Standard(Arc::new(StandardPlan::new(columns, rules)));
+    Ok(Checked { reading, unforgeable: true, hashes, key_names, warnings, canonical })
+}
+
+fn own(spec: &SourceSpec, own: &OwnJson, client_ip: ClientIp) -> Result<Checked, SpecError> {
+    let (hashes, key_names) = match &spec.key {
+        KeySpec::None => (false, Vec::new()),
+        KeySpec::Path { path, plain } => {
+            (!plain, path.last().map(|name| name.to_ascii_lowercase().into_bytes()).into_iter().collect())
+        }
+        KeySpec::Header(_) | KeySpec::LogData { .. } | KeySpec::Query(_) | KeySpec::Variable(_) => {
+            let instead = "the keys that lead to it, such as `key = { path = \"auth.key\" }`";
+            return Err(SpecError::KeyKind { kind: "own JSON", key: "header, log_data, query or variable", instead });
+        }
+    };
+    if hashes && spec.identifies == Identifies::Customer {
+        return Err(SpecError::HashedCustomer);
+    }
+    let plan = OwnPlan::new(own, &spec.key, &spec.set, client_ip)?;
+    let mut columns = own.columns.clone();
+    columns.sort_unstable();
+    let canonical = vec![format!("{} {columns:?}", own.table.name())];
+    let reading = Reading::Own(Arc::new(plan));
+    // Whoever writes these logs may take the id from the caller.
+    Ok(Checked { reading, unforgeable: false, hashes, key_names, warnings: Vec::new(), canonical })
 }
 
 fn origin(spec: &SourceSpec, templates: &[Template], client_ip: ClientIp) -> Result<Checked, SpecError> {
@@ -191,9 +278,13 @@ fn origin(spec: &SourceSpec, templates: &[Template], client_ip: ClientIp) -> Res
     let key = match &spec.key {
         KeySpec::None => None,
         KeySpec::Variable(name) => Some(name.strip_prefix("$context.").unwrap_or(name)),
-        KeySpec::Header(_) | KeySpec::LogData { .. } | KeySpec::Query(_) => {
+        KeySpec::Header(_) | KeySpec::LogData { .. } | KeySpec::Query(_) | KeySpec::Path { .. } => {
             let instead = "a variable of the format, such as `key = \"$context.identity.apiKeyId\"`";
-            return Err(SpecError::KeyKind { kind: "API Gateway access", key: "header, log_data or query", instead });
+            return Err(SpecError::KeyKind {
+                kind: "API Gateway access",
+                key: "header, log_data, query or path",
+                instead,
+            });
         }
     };
     let hashes = key == Some("identity.apiKey");
@@ -263,6 +354,8 @@ fn decode_id(checked: &mut Checked, spec: &SourceSpec, client_ip: ClientIp, secr
     part(match &spec.format {
         Format::CloudFrontRealtime(_) => "cloudfront-realtime",
         Format::ApiGateway(_) => "api-gateway",
+        Format::CloudFrontStandard(_) => "cloudfront-standard",
+        Format::Json(_) => "json",
     });
     checked.canonical.iter().for_each(|text| part(text));
     part(&format!("{:?} {:?} {:?} {client_ip:?}", spec.key, spec.identifies, spec.set));

@@ -3,6 +3,7 @@
 use std::fmt;
 
 use crate::base::Micros;
+use crate::schema::Table;
 
 /// What a `[[source]]` says about its records.
 #[derive(Clone, Debug)]
@@ -24,6 +25,11 @@ pub struct SourceSpec {
 pub enum Format {
     /// CloudFront real-time logs with the configured fields, one set per arrival interval, ordered by `from`.
     CloudFrontRealtime(Vec<FieldSet>),
+    /// CloudFront standard logs, either version. Objects in plain format name no fields: of these, one set per arrival
+    /// interval, ordered by `from`, its fields in the order of the record; empty where there are none such.
+    CloudFrontStandard(Vec<FieldSet>),
+    /// JSON objects that a function or backend of one's own writes; bare or in CloudWatch Logs envelopes.
+    Json(OwnJson),
     /// API Gateway access logs of the configured templates, ordered by `from`; bare or in CloudWatch Logs envelopes.
     ApiGateway(Vec<Template>),
 }
@@ -35,6 +41,15 @@ pub struct FieldSet {
     pub from: Option<Micros>,
     /// Field names in any order.
     pub fields: Vec<String>,
+}
+
+/// Where own JSON holds the columns of a table of events.
+#[derive(Clone, Debug)]
+pub struct OwnJson {
+    /// `origin_requests` or `edge_requests`.
+    pub table: Table,
+    /// Column names, each with the keys that lead to its value from the outermost object inwards.
+    pub columns: Vec<(String, Vec<String>)>,
 }
 
 /// The access-log format configured for objects that arrive from an instant on.
@@ -62,6 +77,13 @@ pub enum KeySpec {
     },
     /// A query parameter: what the caller claims; hashed.
     Query(String),
+    /// A value of own JSON, by the keys that lead to it. Hashed unless `plain` says that it is an id and no secret.
+    Path {
+        /// The keys from the outermost object inwards.
+        path: Vec<String>,
+        /// The value is a public id: kept as it is.
+        plain: bool,
+    },
     /// A `$context` variable of the template, written with its `$context.`; `$context.identity.apiKey` is hashed, any other kept.
     Variable(String),
 }
@@ -74,6 +96,8 @@ impl fmt::Display for KeySpec {
             Self::Header(name) => write!(f, "{{ header = {name:?} }}"),
             Self::LogData { name, plain: false } => write!(f, "{{ log_data = {name:?} }}"),
             Self::LogData { name, plain: true } => write!(f, "{{ log_data = {name:?}, plain = true }}"),
+            Self::Path { path, plain: false } => write!(f, "{{ path = {:?} }}", path.join(".")),
+            Self::Path { path, plain: true } => write!(f, "{{ path = {:?}, plain = true }}", path.join(".")),
             Self::Query(name) => write!(f, "{{ query = {name:?} }}"),
             Self::Variable(name) => write!(f, "{name:?}"),
         }
@@ -142,12 +166,20 @@ pub struct Limits {
     pub nesting_max: usize,
     /// Different event hours in one object; more is an error of the object.
     pub hours_max: usize,
+    /// Bytes of a Parquet object, which must be held whole to be read; more is an error of the object.
+    pub parquet_bytes_max: u64,
 }
 
 impl Default for Limits {
     /// Safe for anything Firehose writes (records up to 1 000 KiB, objects up to 128 MiB before compression) with room to spare.
     fn default() -> Self {
-        Self { record_bytes_max: 2 << 20, object_bytes_max: 4 << 30, nesting_max: 3, hours_max: 24 * 62 }
+        Self {
+            record_bytes_max: 2 << 20,
+            object_bytes_max: 4 << 30,
+            nesting_max: 3,
+            hours_max: 24 * 62,
+            parquet_bytes_max: 256 << 20,
+        }
     }
 }
 
@@ -162,6 +194,8 @@ mod tests {
             (KeySpec::Header(name()), r#"{ header = "k" }"#),
             (KeySpec::LogData { name: name(), plain: false }, r#"{ log_data = "k" }"#),
             (KeySpec::LogData { name: name(), plain: true }, r#"{ log_data = "k", plain = true }"#),
+            (KeySpec::Path { path: vec!["a".to_owned(), name()], plain: false }, r#"{ path = "a.k" }"#),
+            (KeySpec::Path { path: vec![name()], plain: true }, r#"{ path = "k", plain = true }"#),
             (KeySpec::Query(name()), r#"{ query = "k" }"#),
             (KeySpec::Variable("$context.identity.apiKeyId".to_owned()), r#""$context.identity.apiKeyId""#),
         ] {

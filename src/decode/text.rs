@@ -182,6 +182,31 @@ pub(super) fn clf_time(raw: &[u8]) -> Option<Micros> {
     believed(day.start().0 + (seconds - zone) * 1_000_000)
 }
 
+/// The `date` and `time` of CloudFront's standard logs: `2026-02-03` and `04:05:06`, UTC.
+pub(super) fn w3c_time(date: &[u8], time: &[u8]) -> Option<Micros> {
+    let [y1, y2, y3, y4, b'-', m1, m2, b'-', d1, d2] = *date else { return None };
+    let [h1, h2, b':', n1, n2, b':', s1, s2] = *time else { return None };
+    let number = |digits: &[u8]| u32::try_from(integer(digits)?).ok();
+    let year = i32::try_from(integer(&[y1, y2, y3, y4])?).ok()?;
+    let day = UtcDay::from_ymd(year, number(&[m1, m2])?, number(&[d1, d2])?)?;
+    let within = |digits: [u8; 2], end: i64| integer(&digits).filter(|value| *value < end);
+    let seconds = (within([h1, h2], 24)? * 60 + within([n1, n2], 60)?) * 60 + within([s1, s2], 61)?;
+    believed(day.start().0 + seconds * 1_000_000)
+}
+
+/// A time as programs write it: RFC 3339, or seconds (also with a fraction), milliseconds, microseconds or nanoseconds
+/// since the epoch, which cannot be mistaken for each other.
+pub(super) fn any_time(raw: &[u8]) -> Option<Micros> {
+    if let Some(number) = integer(raw) {
+        let scales = [number.checked_mul(1_000_000), number.checked_mul(1_000), Some(number), Some(number / 1_000)];
+        return scales.into_iter().flatten().find_map(believed);
+    }
+    epoch_seconds(raw).or_else(|| {
+        let text = std::str::from_utf8(raw).ok().filter(|text| text.contains(['T', 't', ' ']))?;
+        believed(text.parse::<Micros>().ok()?.0)
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -234,6 +259,35 @@ mod tests {
         assert_eq!(epoch_millis(b"1678451388661"), Some("2023-03-10T12:29:48.661Z".parse().unwrap()));
         for wrong in ["31/Jun/2023:12:54:08 +0000", "09/jun/2023:12:54:08 +0000", "09/Jun/2023:24:00:00 +0000", "-"] {
             assert_eq!(clf_time(wrong.as_bytes()), None, "{wrong}");
+        }
+    }
+
+    #[test]
+    fn a_date_and_a_time_are_in_utc() {
+        assert_eq!(w3c_time(b"2024-02-29", b"23:59:59"), Some("2024-02-29T23:59:59Z".parse().unwrap()));
+        for (date, time) in
+            [("2023-02-29", "00:00:00"), ("2024-2-29", "00:00:00"), ("2024-02-29", "24:00:00"), ("foo", "-")]
+        {
+            assert_eq!(w3c_time(date.as_bytes(), time.as_bytes()), None, "{date} {time}");
+        }
+    }
+
+    #[test]
+    fn times_of_programs_are_read_in_every_unit() {
+        let at = "2025-11-24T16:00:00.123Z".parse().unwrap();
+        for same in [
+            "2025-11-24T16:00:00.123Z",
+            "2025-11-24T17:00:00.123+01:00",
+            "1764000000.123",
+            "1764000000123",
+            "1764000000123000",
+            "1764000000123000999",
+        ] {
+            assert_eq!(any_time(same.as_bytes()), Some(at), "{same}");
+        }
+        assert_eq!(any_time(b"1764000000"), Some("2025-11-24T16:00:00Z".parse().unwrap()));
+        for wrong in ["2025-11-24T16:00:00", "2025-11-24", "12", "-1764000000", "1.764e9", "1999-11-24T16:00:00Z", ""] {
+            assert_eq!(any_time(wrong.as_bytes()), None, "{wrong}");
         }
     }
 }

@@ -180,7 +180,7 @@ const EDGE_REQUESTS: &[Column] = &[
     col("key_ref", Text, "keyed hash of the API key; never a key"),
     col("key_state", Text, "present, absent or truncated (the header list was cut before a key could be seen)"),
     col("log_data", Text, "viewer-request-log-data with the key replaced by its reference"),
-    col("log_kind", Text, "realtime or standard"),
+    col("log_kind", Text, "realtime, standard or json: the kind of log the event is from"),
     col("method", Text, "HTTP method"),
     col("host", Text, "Host header of the viewer"),
     col("path", Text, "request path, without query"),

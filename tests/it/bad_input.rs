@@ -100,7 +100,7 @@ fn an_object_that_fails_whole_is_told_tried_again_and_stops_no_other() {
     let ran = shell.run(&["run"]);
     assert_eq!(ran.code, 1);
     assert_snapshot!(ran.err, @"
-    edge: columns.tsv cannot be converted: records have 9 columns, the configured `fields` have 10: the two do not belong together; it is tried again by the next run
+    edge: columns.tsv cannot be converted: records have 9 columns, the configured `fields` have 10: the two do not belong together; they fit the configured set without `cs-headers-count`; it is tried again by the next run
     edge: tail.gz cannot be converted: byte 268 of compression level 1 follows a complete gzip member and starts no other; it is tried again by the next run
     edge: truncated.gz cannot be converted: the gzip data end too early: the object is cut off or still being written; it is tried again by the next run
     ");

@@ -4,7 +4,10 @@ mod fixtures;
 mod keys;
 mod objects;
 mod origin;
+mod own_json;
 mod properties;
+mod round_trip;
+mod standard;
 
 use std::collections::BTreeMap;
 use std::io::Write as _;
@@ -17,7 +20,7 @@ use flate2::write::GzEncoder;
 use meterlake::base::Micros;
 use meterlake::decode::{
     ClientIp, Constants, Counts, DecodePlan, Decoder, FieldSet, Format, Identifies, KeySecret, KeySpec, Limits,
-    ObjectError, Privacy, SourceSpec, SpecError, Template, key_ref,
+    ObjectError, OwnJson, Privacy, SourceSpec, SpecError, Template, key_ref,
 };
 
 /// The fields of most CloudFront records here, in a record's order, and what stands in them unless a test says otherwise.

@@ -8,7 +8,7 @@ use arrow::util::pretty::pretty_format_batches;
 use insta::assert_snapshot;
 use meterlake::cli::init;
 use meterlake::cli::settings::{Settings, SettingsError};
-use meterlake::decode::{KeySecret, KeySpec};
+use meterlake::decode::{Format, KeySecret, KeySpec};
 use proptest::prelude::*;
 use tempfile::TempDir;
 
@@ -288,7 +288,7 @@ fn wrong_types_are_told() {
     meterlake.toml:22: unknown key `min_interval` in [build]; known: `parallel`
     meterlake.toml:23: `parallel` must lie between 1 and 1024
     meterlake.toml:25: `staged_days` must be a whole number, not text
-    meterlake.toml:26: unknown key `extra` in [[source]]; known: `name`, `kind`, `location`, `fields`, `format`, `key`, `identifies`, `set`, `heartbeat`, `split`
+    meterlake.toml:26: unknown key `extra` in [[source]]; known: `name`, `kind`, `location`, `fields`, `format`, `table`, `columns`, `key`, `identifies`, `set`, `heartbeat`, `split`
     "#);
 }
 
@@ -332,16 +332,79 @@ fn duplicate_names_are_told() {
 }
 
 #[test]
-fn kinds_of_later_versions_are_told() {
+fn every_kind_has_its_own_settings() {
     let files = Files::new(&[
-        &EDGE.replace("cloudfront-realtime", "cloudfront-standard"),
+        &EDGE
+            .replace("fields = [\"timestamp\", \"cs-headers\"]\n", "table = \"edge_requests\"\n")
+            .replace("realtime", "standard"),
         &ORIGIN.replace("api-gateway", "json"),
+        &ORIGIN.replace("api-gateway", "jsn").replace("\"origin\"", "\"other\""),
         METER,
     ]);
     assert_snapshot!(files.wrong(), @r#"
-    meterlake.toml:5: kind `cloudfront-standard` is not supported by this version; known: `cloudfront-realtime`, `api-gateway`
-    meterlake.toml:14: kind `json` is not supported by this version; known: `cloudfront-realtime`, `api-gateway`
+    meterlake.toml:7: `table` is for another kind of source; this one has `fields`
+    meterlake.toml:8: standard logs have no headers: the key is in { log_data = "k" } (standard logging version 2) or { query = "api_key" }
+    meterlake.toml:12: `table` is missing in [[source]]
+    meterlake.toml:12: `columns` is missing in [[source]]
+    meterlake.toml:16: `format` is for another kind of source; this one has `table` and `columns`
+    meterlake.toml:17: a source of own JSON has its key in { path = "auth.key" }, with plain = true where it is an id and no secret
+    meterlake.toml:21: `kind` must be one of `cloudfront-realtime`, `cloudfront-standard`, `api-gateway`, `json`
     "#);
+    let json = r#"
+[[source]]
+name = "backend"
+kind = "json"
+location = "landing/backend"
+table = "orign_requests"
+columns = { request_id = "id", event_time = ["http.time", "at"], status = "http..status", path = 1 }
+key = { plain = true }
+"#;
+    assert_snapshot!(Files::new(&[ORIGIN, METER, json]).wrong(), @r#"
+    meterlake.toml:21: `table` must be one of `origin_requests`, `edge_requests`
+    meterlake.toml:22: `path` must be text in quotes, not a whole number
+    meterlake.toml:22: a path is keys with dots between, "http.status", or a list of keys, ["http.status", "code"]
+    meterlake.toml:23: a source of own JSON has its key in { path = "auth.key" }, with plain = true where it is an id and no secret
+    "#);
+}
+
+#[test]
+fn own_json_and_standard_logs_are_read() {
+    let sources = r#"
+[[source]]
+name = "backend"
+kind = "json"
+location = "landing/backend"
+table = "origin_requests"
+columns = { request_id = "id", event_time = ["http.time", "at"], status = "http.status" }
+key = { path = "auth.customer", plain = true }
+identifies = "customer"
+[[source]]
+name = "edge"
+kind = "cloudfront-standard"
+location = "landing/standard"
+fields = ["date", "time", "x-edge-request-id", "viewer-request-log-data"]
+key = { log_data = "k", plain = true }
+[[source]]
+name = "v1"
+kind = "cloudfront-standard"
+location = "landing/v1"
+"#;
+    let settings = Files::new(&[ORIGIN, METER, sources]).load().unwrap();
+    let Format::Json(own) = &settings.sources[1].spec.format else { panic!("{settings:?}") };
+    assert_eq!(own.table.name(), "origin_requests");
+    assert!(own.columns.contains(&("event_time".to_owned(), vec!["http.time".to_owned(), "at".to_owned()])));
+    assert!(own.columns.contains(&("status".to_owned(), vec!["http".to_owned(), "status".to_owned()])));
+    let key = KeySpec::Path { path: vec!["auth".to_owned(), "customer".to_owned()], plain: true };
+    assert_eq!(settings.sources[1].spec.key, key);
+    assert!(matches!(&settings.sources[2].spec.format, Format::CloudFrontStandard(sets) if sets[0].fields.len() == 4));
+    assert!(matches!(&settings.sources[3].spec.format, Format::CloudFrontStandard(sets) if sets.is_empty()));
+}
+
+#[test]
+fn two_kinds_of_cloudfront_logs_are_not_counted_together() {
+    let standard = "[[source]]\nname = \"standard\"\nkind = \"cloudfront-standard\"\nlocation = \"landing/standard\"\n";
+    let meter = METER.replace("source = \"origin\"", "source = [\"edge\", \"standard\"]");
+    assert_snapshot!(Files::new(&[standard, &meter, EDGE]).wrong(), @"meterlake.toml:9: source `standard` is another kind of CloudFront log: of a distribution with both, every request would be counted twice");
 }
 
 #[test]
@@ -407,7 +470,7 @@ fn sets_by_arrival_ascend() {
     let fields = "[{ fields = [\"timestamp\"] }, { from = 2026-10-01, fields = [] }, { from = \"2026-09-01T00:00:00Z\", fields = [\"c-ip\"] }, { from = 2026-11-01T00:00:00, fields = [\"c-ip\"] }]";
     let files = Files::new(&[ORIGIN, METER, &EDGE.replace("[\"timestamp\", \"cs-headers\"]", fields)]);
     assert_snapshot!(files.wrong(), @r#"
-    meterlake.toml:21: `fields` is empty; list the fields of the real-time log configuration
+    meterlake.toml:21: `fields` is empty; list the fields of the log configuration
     meterlake.toml:21: each `from` must be later than the one before
     meterlake.toml:21: `2026-11-01T00:00:00` is not a day (2026-10-01) or an instant (2026-10-01T12:30:00Z)
     "#);
@@ -770,7 +833,7 @@ fn what_init_comments_out_loads_too() {
     let models = billing.rates.iter().flat_map(|rates| rates.plans()).flat_map(|plan| &plan.prices);
     let models: BTreeSet<&str> = models.map(|price| price.model.name()).collect();
     assert_eq!(models, BTreeSet::from(["flat", "graduated", "package", "per_unit", "volume"]));
-    assert_eq!(settings.sources.len(), 2);
+    assert_eq!(settings.sources.len(), 4);
     assert_eq!(settings.build.parallel, Some(4));
     assert_eq!(settings.rejects_max_percent, 1);
 }

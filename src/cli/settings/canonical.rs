@@ -27,11 +27,15 @@ pub(super) fn text(settings: &Settings) -> String {
         ClientIp::Truncate => "truncate",
         ClientIp::Drop => "drop",
     };
-    let Limits { record_bytes_max, object_bytes_max, nesting_max, hours_max } = &settings.limits;
-    part(vec![
+    let Limits { record_bytes_max, object_bytes_max, nesting_max, hours_max, parquet_bytes_max } = &settings.limits;
+    // Only where it is set: a lake's generation is not to change with a new limit that nobody set.
+    let parquet = Some(parquet_bytes_max).filter(|bytes| **bytes != Limits::default().parquet_bytes_max);
+    let mut last = vec![
         fact("privacy", &[json!("client_ip"), json!(client_ip)]),
         fact("limits", &[json!(record_bytes_max), json!(object_bytes_max), json!(nesting_max), json!(hours_max)]),
-    ]);
+    ];
+    last.extend(parquet.map(|bytes| fact("limits", &[json!("parquet_bytes_max"), json!(bytes)])));
+    part(last);
     lines.into_iter().fold(String::new(), |mut text, line| {
         // Writing to a string cannot fail.
         let _ = writeln!(text, "{line}");
@@ -48,6 +52,16 @@ fn source(source: &SourceSettings) -> Vec<String> {
     let spec = &source.spec;
     let at = |from: Option<Micros>| json!(from.map(|from| from.to_string()));
     let mut facts: Vec<String> = match &spec.format {
+        // Here the order of the fields is that of the columns.
+        Format::CloudFrontStandard(sets) => {
+            let facts = sets.iter().map(|s| fact("columns", &[json!(spec.name), at(s.from), json!(s.fields)]));
+            [fact("standard", &[json!(spec.name)])].into_iter().chain(facts).collect()
+        }
+        Format::Json(own) => {
+            let columns =
+                own.columns.iter().map(|(column, path)| fact("path", &[json!(spec.name), json!(column), json!(path)]));
+            [fact("json", &[json!(spec.name), json!(own.table.name())])].into_iter().chain(columns).collect()
+        }
         Format::CloudFrontRealtime(sets) => sets
             .iter()
             .map(|set| {
@@ -65,6 +79,7 @@ fn source(source: &SourceSettings) -> Vec<String> {
         KeySpec::Header(name) => json!(["header", name]),
         KeySpec::LogData { name, plain } => json!(["log_data", name, plain]),
         KeySpec::Query(name) => json!(["query", name]),
+        KeySpec::Path { path, plain } => json!(["path", path, plain]),
         KeySpec::Variable(name) => json!(["variable", name]),
     };
     let identifies = match spec.identifies {

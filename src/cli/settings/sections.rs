@@ -84,6 +84,8 @@ fn used_sources<'s, 'd>(item: &Item<'_>, sources: &'s [Declared<'d>]) -> Option<
                 "is named twice"
             } else if other.table.zip(source.table).is_some_and(|(a, b)| a != b) {
                 "is of another kind: edge and origin logs are two views of the same requests, so a meter counts only one"
+            } else if other.kind.zip(source.kind).is_some_and(|(a, b)| a.is_view_beside(b)) {
+                "is another kind of CloudFront log: of a distribution with both, every request would be counted twice"
             } else if other.place.as_ref().zip(source.place.as_ref()).is_some_and(|(a, b)| a.overlaps(b)) {
                 "reads the same location as another source of this meter: every request would be counted twice"
             } else {
@@ -118,7 +120,14 @@ pub(super) fn chain(error: &dyn std::error::Error) -> String {
 pub(super) fn limits(root: &Section<'_>) -> (Limits, u32) {
     let mut limits = Limits::default();
     let mut rejects_max_percent = 1;
-    let known = ["record_bytes_max", "object_bytes_max", "nesting_max", "hours_max", "rejects_max_percent"];
+    let known = [
+        "record_bytes_max",
+        "object_bytes_max",
+        "nesting_max",
+        "hours_max",
+        "parquet_bytes_max",
+        "rejects_max_percent",
+    ];
     let Some(section) = root.get("limits").and_then(|item| item.section(&known)) else {
         return (limits, rejects_max_percent);
     };
@@ -135,6 +144,9 @@ pub(super) fn limits(root: &Section<'_>) -> (Limits, u32) {
     }
     if let Some(hours) = size("hours_max", 1..=1_000_000) {
         limits.hours_max = hours;
+    }
+    if let Some(bytes) = number("parquet_bytes_max", 1_024..=1 << 40) {
+        limits.parquet_bytes_max = bytes.unsigned_abs();
     }
     if let Some(percent) = number("rejects_max_percent", 0..=100).and_then(|n| u32::try_from(n).ok()) {
         rejects_max_percent = percent;

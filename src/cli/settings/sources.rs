@@ -5,14 +5,26 @@ use crate::base::document::{Item, Section};
 use crate::base::problem::listed;
 use crate::base::time::ParseTimeError;
 use crate::billing::is_hashed;
-use crate::decode::{Constants, FieldSet, Format, Identifies, KeySpec, SourceSpec, Template};
+use crate::decode::{Constants, FieldSet, Format, Identifies, KeySpec, OwnJson, SourceSpec, Template};
 use crate::schema::Table;
 
 use super::place::Place;
 use super::{Around, SourceSettings, place};
 
-const KEYS: &[&str] =
-    &["name", "kind", "location", "fields", "format", "key", "identifies", "set", "heartbeat", "split"];
+const KEYS: &[&str] = &[
+    "name",
+    "kind",
+    "location",
+    "fields",
+    "format",
+    "table",
+    "columns",
+    "key",
+    "identifies",
+    "set",
+    "heartbeat",
+    "split",
+];
 const SPLIT_MAX: i64 = 256;
 
 /// A source as far as it could be read.
@@ -23,6 +35,8 @@ pub(super) struct Declared<'d> {
     pub(super) section: Section<'d>,
     /// The table of its events.
     pub(super) table: Option<Table>,
+    /// The kind of log.
+    pub(super) kind: Option<Kind>,
     /// Where its objects land.
     pub(super) place: Option<Place>,
     /// The whole of it; none only where a problem was noted.
@@ -44,10 +58,41 @@ impl Declared<'_> {
     }
 }
 
+/// The kind of log that a source's objects are.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Kind {
+pub(super) enum Kind {
+    /// CloudFront real-time logs.
     CloudFrontRealtime,
+    /// CloudFront standard logs.
+    CloudFrontStandard,
+    /// API Gateway access logs.
     ApiGateway,
+    /// JSON of one's own.
+    Json,
+}
+
+impl Kind {
+    const ALL: [(&str, Self); 4] = [
+        ("cloudfront-realtime", Self::CloudFrontRealtime),
+        ("cloudfront-standard", Self::CloudFrontStandard),
+        ("api-gateway", Self::ApiGateway),
+        ("json", Self::Json),
+    ];
+
+    /// Whether both are logs of CloudFront, of which a distribution may write either or both.
+    pub(super) fn is_view_beside(self, other: Self) -> bool {
+        let of_cloudfront = |kind| matches!(kind, Self::CloudFrontRealtime | Self::CloudFrontStandard);
+        self != other && of_cloudfront(self) && of_cloudfront(other)
+    }
+
+    /// Of the settings that only some kinds have, those that this one has.
+    fn settings(self) -> &'static [&'static str] {
+        match self {
+            Self::CloudFrontRealtime | Self::CloudFrontStandard => &["fields"],
+            Self::ApiGateway => &["format"],
+            Self::Json => &["table", "columns"],
+        }
+    }
 }
 
 /// All sources.
@@ -89,11 +134,14 @@ fn source<'d>(section: Section<'d>, around: &Around<'_>) -> Declared<'d> {
         })
     };
     let settings = settings();
-    let table = kind.map(|kind| match kind {
-        Kind::CloudFrontRealtime => Table::EdgeRequests,
-        Kind::ApiGateway => Table::OriginRequests,
-    });
-    Declared { name, section, table, place, settings }
+    let table = match kind {
+        Some(Kind::CloudFrontRealtime | Kind::CloudFrontStandard) => Some(Table::EdgeRequests),
+        Some(Kind::ApiGateway) => Some(Table::OriginRequests),
+        // Whatever is wrong with it is noted already.
+        Some(Kind::Json) => section.get("table").and_then(|item| Table::by_name(item.as_text()?)),
+        None => None,
+    };
+    Declared { name, section, table, kind, place, settings }
 }
 
 /// A name that can be part of a path.
@@ -113,28 +161,49 @@ pub(super) fn days(item: &Item<'_>) -> Option<u32> {
 }
 
 fn kind(item: &Item<'_>) -> Option<Kind> {
-    if let Some(later @ ("cloudfront-standard" | "json")) = item.as_text() {
-        item.problem(format!(
-            "kind `{later}` is not supported by this version; known: `cloudfront-realtime`, `api-gateway`"
-        ));
-        return None;
-    }
-    item.word(&[("cloudfront-realtime", Kind::CloudFrontRealtime), ("api-gateway", Kind::ApiGateway)])
+    item.word(&Kind::ALL)
 }
 
 fn format(section: &Section<'_>, kind: Kind) -> Option<Format> {
-    let (wanted, foreign) = match kind {
-        Kind::CloudFrontRealtime => ("fields", "format"),
-        Kind::ApiGateway => ("format", "fields"),
-    };
-    if let Some(item) = section.get(foreign) {
-        item.problem(format!("`{foreign}` is for the other kind of source; this one has `{wanted}`"));
+    let wanted = kind.settings();
+    for foreign in ["fields", "format", "table", "columns"].into_iter().filter(|key| !wanted.contains(key)) {
+        if let Some(item) = section.get(foreign) {
+            let wanted: Vec<_> = wanted.iter().map(|key| format!("`{key}`")).collect();
+            item.problem(format!("`{foreign}` is for another kind of source; this one has {}", wanted.join(" and ")));
+        }
     }
-    let item = section.required(wanted)?;
     match kind {
-        Kind::CloudFrontRealtime => field_sets(&item).map(Format::CloudFrontRealtime),
-        Kind::ApiGateway => templates(&item).map(Format::ApiGateway),
+        Kind::CloudFrontRealtime => field_sets(&section.required("fields")?).map(Format::CloudFrontRealtime),
+        Kind::CloudFrontStandard => match section.get("fields") {
+            Some(item) => field_sets(&item).map(Format::CloudFrontStandard),
+            None => Some(Format::CloudFrontStandard(Vec::new())),
+        },
+        Kind::ApiGateway => templates(&section.required("format")?).map(Format::ApiGateway),
+        Kind::Json => own_json(section).map(Format::Json),
     }
+}
+
+fn own_json(section: &Section<'_>) -> Option<OwnJson> {
+    let tables = [("origin_requests", Table::OriginRequests), ("edge_requests", Table::EdgeRequests)];
+    let table = section.required("table").and_then(|item| item.word(&tables));
+    let paths = section.required("columns")?.any_section()?;
+    let columns: Vec<_> = paths.entries().map(|(column, item)| Some((column.to_owned(), path(&item)?))).collect();
+    Some(OwnJson { table: table?, columns: columns.into_iter().collect::<Option<_>>()? })
+}
+
+/// The keys that lead to a value: `"http.status"`, or a list where a key itself has a dot.
+fn path(item: &Item<'_>) -> Option<Vec<String>> {
+    let keys: Option<Vec<String>> = match item.as_list() {
+        Some(members) => members.iter().map(|member| member.text().map(str::to_owned)).collect(),
+        None => Some(item.text()?.split('.').map(str::to_owned).collect()),
+    };
+    if keys.as_ref().is_some_and(|keys| keys.is_empty() || keys.iter().any(String::is_empty)) {
+        item.problem(
+            "a path is keys with dots between, \"http.status\", or a list of keys, [\"http.status\", \"code\"]",
+        );
+        return None;
+    }
+    keys
 }
 
 fn field_sets(item: &Item<'_>) -> Option<Vec<FieldSet>> {
@@ -147,7 +216,7 @@ fn field_sets(item: &Item<'_>) -> Option<Vec<FieldSet>> {
 fn field_names(item: &Item<'_>) -> Option<Vec<String>> {
     let members = item.list()?;
     if members.is_empty() {
-        item.problem("`fields` is empty; list the fields of the real-time log configuration");
+        item.problem("`fields` is empty; list the fields of the log configuration");
         return None;
     }
     let names: Vec<String> = members.iter().filter_map(|member| member.text().map(str::to_owned)).collect();
@@ -203,6 +272,10 @@ fn instant(item: &Item<'_>) -> Option<Micros> {
 fn key(item: &Item<'_>, kind: Kind) -> Option<KeySpec> {
     const FOR_EDGE: &str = "a CloudFront source has its key in { header = \"x-api-key\" }, { log_data = \"k\" } \
         or { query = \"api_key\" }";
+    const FOR_STANDARD: &str = "standard logs have no headers: the key is in { log_data = \"k\" } (standard logging \
+        version 2) or { query = \"api_key\" }";
+    const FOR_JSON: &str = "a source of own JSON has its key in { path = \"auth.key\" }, with plain = true where it is \
+        an id and no secret";
     // Never the value: somebody may have put a key here.
     match (kind, item.is_table()) {
         (Kind::ApiGateway, false) => match item.text()? {
@@ -218,16 +291,34 @@ fn key(item: &Item<'_>, kind: Kind) -> Option<KeySpec> {
             item.problem("an API Gateway log has no headers: name a variable such as \"$context.identity.apiKeyId\"");
             None
         }
-        (Kind::CloudFrontRealtime, false) => {
-            item.problem(FOR_EDGE);
+        (Kind::CloudFrontRealtime, true) => edge_key(item, &["header", "log_data", "query", "plain"], FOR_EDGE),
+        (Kind::CloudFrontStandard, true) if item.any_section()?.get("header").is_some() => {
+            item.problem(FOR_STANDARD);
             None
         }
-        (Kind::CloudFrontRealtime, true) => edge_key(item, FOR_EDGE),
+        (Kind::CloudFrontStandard, true) => edge_key(item, &["log_data", "query", "plain"], FOR_STANDARD),
+        (Kind::Json, true) => {
+            let section = item.section(&["path", "plain"])?;
+            let plain = section.get("plain").map_or(Some(false), |item| item.boolean())?;
+            let Some(item) = section.get("path") else {
+                section.problem(FOR_JSON);
+                return None;
+            };
+            Some(KeySpec::Path { path: path(&item)?, plain })
+        }
+        (Kind::CloudFrontRealtime | Kind::CloudFrontStandard | Kind::Json, false) => {
+            item.problem(match kind {
+                Kind::CloudFrontStandard => FOR_STANDARD,
+                Kind::Json => FOR_JSON,
+                Kind::CloudFrontRealtime | Kind::ApiGateway => FOR_EDGE,
+            });
+            None
+        }
     }
 }
 
-fn edge_key(item: &Item<'_>, usage: &str) -> Option<KeySpec> {
-    let section = item.section(&["header", "log_data", "query", "plain"])?;
+fn edge_key(item: &Item<'_>, known: &[&str], usage: &str) -> Option<KeySpec> {
+    let section = item.section(known)?;
     let plain = section.get("plain").map_or(Some(false), |item| item.boolean())?;
     let text = |key: &str| section.get(key).map(|item| item.text().map(str::to_owned));
     let spec = match (text("header"), text("log_data"), text("query")) {

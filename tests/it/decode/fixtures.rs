@@ -310,3 +310,164 @@ fn envelopes_of_other_logs() {
     let object = members(&files.json(name), "records", |record| &record["data"]);
     assert_eq!(reasons(&counted(&plan, name, &object, [10, 0, 9, 1])), (9, 9));
 }
+
+/// Downloads of crates by day, name and version, as crates.io counts them: it decodes the path twice.
+fn downloads(read: &Read) -> BTreeMap<(String, String, String), u64> {
+    let mut counts = BTreeMap::new();
+    // They leave out agents that only copy, of which the files have one.
+    let counts_for_them = |row: &&Row| row.get("user_agent").is_none_or(|agent| !agent.starts_with("Bazel/"));
+    for row in read.events.iter().filter(counts_for_them) {
+        let path = row["path"].replace("%2B", "+");
+        let told = path.strip_prefix("/crates/").and_then(|rest| rest.split_once('/'));
+        let told = told
+            .and_then(|(name, file)| Some((name, file.strip_prefix(name)?.strip_prefix('-')?.strip_suffix(".crate")?)));
+        if let (Some((name, version)), "GET", "200") = (told, row["method"].as_str(), row["status"].as_str()) {
+            *counts.entry((row["event_time"][..10].to_owned(), name.to_owned(), version.to_owned())).or_default() += 1;
+        }
+    }
+    counts
+}
+
+fn told_downloads(told: &Value) -> BTreeMap<(String, String, String), u64> {
+    let text = |entry: &Value, key: &str| entry[key].as_str().unwrap().to_owned();
+    let entries = told["downloads"].as_array().unwrap().iter();
+    entries.map(|e| ((text(e, "date"), text(e, "name"), text(e, "version")), e["count"].as_u64().unwrap())).collect()
+}
+
+/// The same lines with an id in front, which the header tells.
+fn with_ids(text: &str) -> String {
+    let line = |(number, line): (usize, &str)| match line.strip_prefix("#Fields: ") {
+        Some(names) => format!("#Fields: x-edge-request-id {names}\n"),
+        None if line.starts_with('#') => format!("{line}\n"),
+        None => format!("id{number}==\t{line}\n"),
+    };
+    text.lines().enumerate().map(line).collect()
+}
+
+#[test]
+fn cloudfront_standard_records() {
+    let Some(files) = Files::find() else { return };
+    let plan = standard::plan(&[], KeySpec::None);
+    let name = |short: &str| format!("cloudfront-standard/{short}");
+    for (short, records) in
+        [("crates-io.basic", 20), ("crates-io.percent-encoding", 3), ("crates-io.unrelated-traffic", 5)]
+    {
+        let name = name(short);
+        let read =
+            counted(&plan, &format!("{name}.log"), &files.bytes(&format!("{name}.log")), [records, records, 0, 0]);
+        assert_eq!(downloads(&read), told_downloads(&files.json(&format!("{name}.expected.json"))), "{name}");
+        assert!(read.column("log_kind").iter().all(|kind| *kind == "standard"));
+        assert!(read.column("host").iter().all(|host| *host == "static.crates.io"));
+        assert!(read.column("distribution").iter().all(|host| *host == "d19xqa3lc3clo8.cloudfront.net"));
+    }
+    // Not quite the same lines: one has another agent.
+    let packed = name("crates-io.basic.log.gz");
+    let packed = counted(&plan, &packed, &files.bytes(&packed), [20, 20, 0, 0]);
+    let plain = read(&plan, files.bytes(&name("crates-io.basic.log")));
+    for column in ["event_time", "request_id", "path", "response_bytes"] {
+        assert_eq!(packed.column(column), plain.column(column));
+    }
+
+    let odd = name("crates-io.recoverable-errors");
+    let text = files.text(&format!("{odd}.log"));
+    let rejected = counted(&plan, &odd, text.as_bytes(), [10, 0, 10, 0]);
+    let no_id = ["no_id"; 3];
+    assert_eq!(rejected.reasons()[..2], ["directive", "columns"]);
+    assert_eq!(rejected.reasons()[2..5], no_id);
+    assert_eq!(rejected.reasons()[5..], ["no_time", "bad_time", "no_id", "no_id", "no_id"]);
+    let with_ids = with_ids(&text);
+    let read = counted(&plan, &format!("{odd} + id"), with_ids.as_bytes(), [10, 6, 4, 0]);
+    assert_eq!(read.reasons(), ["directive", "columns", "no_time", "bad_time"]);
+    let mut found = downloads(&Read {
+        events: read
+            .events
+            .into_iter()
+            .filter(|row| ["path", "method", "status"].iter().all(|c| row.contains_key(*c)))
+            .collect(),
+        ..read
+    });
+    // This one's version has a sign that their versions cannot have.
+    found.retain(|(_, _, version), _| version.is_ascii());
+    assert_eq!(found, told_downloads(&files.json(&format!("{odd}.expected.json"))));
+
+    let unknown = name("crates-io.unknown-version.log");
+    assert_eq!(try_read(&plan, files.bytes(&unknown)), Err(ObjectError::UnknownVersion));
+    say(&format!("{unknown:<78} {}", ObjectError::UnknownVersion));
+
+    let read = counted(&plan, &name("clo.cloudfront.log"), &files.bytes(&name("clo.cloudfront.log")), [2, 2, 0, 0]);
+    assert_eq!((read.column("status"), read.column("result_type")), (vec!["200"; 2], vec!["Error"; 2]));
+    assert_eq!((read.column("request_bytes"), read.column("time_taken_ms")), (vec!["488", "82"], vec!["834", "1044"]));
+    let promtail = name("lambda-promtail.cloudfront.log.gz");
+    let read = counted(&plan, &promtail, &files.bytes(&promtail), [2, 2, 0, 0]);
+    assert_eq!(read.column("response_bytes"), ["122254", "27113"]);
+    assert!(read.events[0]["user_agent"].starts_with("Mozilla/5.0 (Macintosh; Intel"));
+    let seed = name("seed.post-with-cf-function.log");
+    let read = counted(&plan, &seed, &files.bytes(&seed), [1, 1, 0, 0]);
+    let row = &read.events[0];
+    for (column, value) in [
+        ("event_time", "2025-10-05T01:06:21Z"),
+        ("method", "POST"),
+        ("path", "/data"),
+        ("query", "test=123"),
+        ("time_to_first_byte_ms", "133"),
+        ("content_type", "application/json"),
+        ("key_state", "absent"),
+    ] {
+        assert_eq!(row[column], value, "{column}");
+    }
+}
+
+#[test]
+fn cloudfront_standard_records_of_version_2() {
+    let Some(files) = Files::find() else { return };
+    let plan = standard::plan(&[], KeySpec::LogData { name: "k".into(), plain: false });
+    let json = "cloudfront-standard-v2/docs.firehose-json.ndjson";
+    assert_eq!(counted(&plan, json, &files.bytes(json), [2, 0, 2, 0]).reasons(), ["no_id"; 2]);
+    let text = files.text(json).replace("{\"date\"", "{\"x-edge-request-id\":\"A==\",\"date\"");
+    let read = counted(&plan, &format!("{json} + id"), text.as_bytes(), [2, 2, 0, 0]);
+    assert_eq!(read.events[0]["event_time"], "2024-11-15T19:45:51.183Z");
+    assert_eq!(read.column("origin_latency_ms"), ["254", "125"]);
+    assert_eq!(read.column("host"), ["d111111abcdef8.cloudfront.net"; 2]);
+    assert_eq!(read.column("key_state"), ["truncated"; 2], "the field with the key is not there");
+    assert!(read.events.iter().flat_map(BTreeMap::values).all(|value| !value.contains("examplecookie")));
+
+    let w3c = "cloudfront-standard-v2/docs.s3-w3c.log";
+    assert_eq!(counted(&plan, w3c, &files.bytes(w3c), [1, 0, 1, 0]).reasons(), ["no_id"]);
+    let read = counted(&plan, &format!("{w3c} + id"), with_ids(&files.text(w3c)).as_bytes(), [1, 1, 0, 0]);
+    let row = &read.events[0];
+    assert_eq!((row["event_time"].as_str(), row["asn"].as_str()), ("2024-11-14T22:30:25.421Z", "16509"));
+    assert_eq!(row["edge_location"], "SOF50-P2");
+}
+
+/// Under a set that is not theirs, captured records name the set that is.
+#[test]
+fn cloudfront_records_name_their_fields() {
+    let Some(files) = Files::find() else { return };
+    let named = |name: &str| files.fields(&format!("cloudfront-realtime/{name}.fields.txt"));
+    let (long, short) = (named("seed.with-api-key.44-fields"), named("datadog-pipeline.40-fields"));
+    let records = |name: &str, times| files.text(&format!("cloudfront-realtime/{name}.tsv")).repeat(times);
+    let with = |fields: &[String]| realtime(vec![own_set(None, fields)]).unwrap();
+    let new = records("seed.with-api-key.44-fields", 20);
+    let old = records("datadog-pipeline.40-fields", 10);
+    assert_eq!((read(&with(&long), &new).counts.events, read(&with(&short), &old).counts.events), (20, 20));
+
+    let error = try_read(&with(&short), &new).unwrap_err();
+    let ObjectError::FieldsMismatch { expected: 40, found: 44, likely: Some(likely) } = error else {
+        panic!("{error}")
+    };
+    assert!(likely.starts_with("the 44 fields up to `asn`"), "{likely}");
+    let error = try_read(&with(&long), &old).unwrap_err();
+    let ObjectError::FieldsMismatch { expected: 44, found: 40, likely: Some(likely) } = error else {
+        panic!("{error}")
+    };
+    assert!(likely.starts_with("the 40 fields of 2020"), "{likely}");
+
+    let without: Vec<_> = long.iter().filter(|name| *name != "s-ip").cloned().collect();
+    let error = try_read(&with(&without), &new).unwrap_err().to_string();
+    assert!(error.ends_with("; they fit the configured set with `s-ip` added"), "{error}");
+    let mut other = long.clone();
+    other[column_of(&long, "s-ip")] = "connection-id".to_owned();
+    let error = try_read(&with(&other), &new).unwrap_err().to_string();
+    say(&error);
+    assert!(error.contains("they fit the configured set with `s-ip` in place of `connection-id`"), "{error}");
+}

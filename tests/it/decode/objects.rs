@@ -139,7 +139,7 @@ fn a_wrong_number_of_columns_is_a_reject_unless_the_whole_object_has_it() {
     assert_eq!(few.rejects[0]["detail"], "3 columns, the field set has 14");
 
     let error = try_read(&plan, wrong().repeat(10)).unwrap_err();
-    assert_eq!(error, ObjectError::FieldsMismatch { expected: 14, found: 3 });
+    assert_eq!(error, ObjectError::FieldsMismatch { expected: 14, found: 3, likely: None });
     assert!(error.to_string().contains('3') && error.to_string().contains("14"), "{error}");
 
     for other in [lines(&["a"]), "x\ty\n".to_owned()] {
@@ -201,4 +201,33 @@ fn values_are_decoded_once_and_control_characters_stay_encoded() {
 fn the_stem_gives_the_query_where_no_field_does() {
     let row = only(&edge(KeySpec::None), line(&[("cs-uri-stem", "/v1?a=1&cf_api_key=S")]));
     assert_eq!((row["path"].as_str(), row["query"].as_str()), ("/v1", "a=1"));
+}
+
+/// As many columns as configured, but not of those fields: nothing of it may be read as if it were right.
+#[test]
+fn records_of_other_fields_stop_the_object_and_the_likely_set_is_named() {
+    let fields: Vec<_> = EDGE.iter().map(|(name, _)| *name).collect();
+    let with = |names: &[&str]| {
+        plan_of(Format::CloudFrontRealtime(vec![set(None, names)]), KeySpec::None, &Limits::default()).unwrap()
+    };
+    let named = |plan: &DecodePlan, object: &str| try_read(plan, object).unwrap_err().to_string();
+
+    let other: Vec<_> = fields.iter().map(|&name| if name == "cs-method" { "cs-bytes" } else { name }).collect();
+    let error = named(&with(&other), &lines(&["a"]).repeat(10));
+    assert_eq!(
+        error,
+        "what stands under `cs-bytes` is never one, so the records are not of the configured `fields`; they fit the configured set with `cs-method` in place of `cs-bytes`"
+    );
+    assert_eq!(read(&with(&other), lines(&["a"]).repeat(9)).reasons(), ["bad_number"; 9], "too few to tell");
+
+    let fewer: Vec<_> = fields.iter().copied().filter(|&name| name != "sc-status").collect();
+    let error = named(&with(&fewer), &lines(&["a"]).repeat(10));
+    assert!(error.ends_with("they fit the configured set with `sc-status` added"), "{error}");
+
+    // Later records do not make it right, nor does a caller's text make it wrong.
+    let error = named(&with(&other), &lines(&["a"]).repeat(3000));
+    assert!(error.contains("cs-bytes"), "{error}");
+    let hostile =
+        line(&[("cs-method", "%22"), ("cs-uri-stem", "x"), ("cs-user-agent", "1"), ("cs-uri-query", "\\x20")]);
+    assert_eq!(read(&edge(KeySpec::None), hostile.repeat(100)).counts.events, 100);
 }
