@@ -115,7 +115,8 @@ impl Decoder {
                 (Reader::Edge(Box::new(reader)), Framing::Lines(Lines::new(bytes_max)))
             }
             Reading::Origin(origin) => {
-                let values = Values::new(bytes_max.saturating_mul(ENVELOPE_RECORDS));
+                let values =
+                    Values::new(bytes_max.saturating_mul(ENVELOPE_RECORDS), !origin.literals.is_empty());
                 (Reader::Origin(Box::new(OriginReader::new(origin, &of))), Framing::Values(values))
             }
         };
@@ -288,7 +289,8 @@ impl Taker for Sink {
                 self.envelope = envelope;
                 done
             }
-            Value::Whole(document) => self.record(document),
+            Value::Text(line) if line.trim_ascii().is_empty() => Ok(()),
+            Value::Whole(record) | Value::Text(record) => self.record(record),
         }
     }
 }
@@ -347,8 +349,8 @@ impl Sink {
             Reader::Edge(reader) => reader.read(record, position, self.plan.fingerprints.of(record), &mut self.hasher),
             Reader::Origin(reader) => {
                 // White space around a message is the log service's: the same record without envelope has none.
-                let record = record.trim_ascii();
-                reader.read(record, position, self.plan.fingerprints.of(record), &mut self.hasher)
+                let fingerprint = self.plan.fingerprints.of(record.trim_ascii());
+                reader.read(record, position, fingerprint, &mut self.hasher)
             }
         };
         match read {

@@ -60,13 +60,34 @@ pub enum SpecError {
         "`identifies = \"customer\"` needs the customer's id itself, but this key is stored as a hash; use an id that is no secret"
     )]
     HashedCustomer,
-    /// The access-log format is not a JSON object.
+    /// An access-log format that holds nothing of a request.
+    #[error("the access-log format names no `$context` variable. One that has all that is needed: {}", Api::Rest.recommended())]
+    NoVariables,
+    /// A variable of the access-log format without a name.
+    #[error("a `$context.` in the access-log format names no variable")]
+    NoName,
+    /// Two neighbours in an access-log format without quotes or keys that cannot be told apart.
     #[error(
-        "the access-log format is not a JSON object; CLF, CSV and XML are not supported yet. Use JSON, for example: {RECOMMENDED_TEMPLATE}"
+        "`{first}` and `{second}` in the access-log format cannot be told apart: {why}; put another variable or a text such as `\" \"` between them, or use JSON"
     )]
-    NotJson,
+    Inseparable {
+        /// The variable that comes first.
+        first: String,
+        /// The one behind it.
+        second: String,
+        /// Why not.
+        why: &'static str,
+    },
+    /// An access-log format, not JSON, whose records begin with what callers choose.
+    #[error(
+        "the access-log format begins with `{variable}`, which callers choose: one could send a whole log document there; put `$context.requestId` before it"
+    )]
+    CallerFirst {
+        /// The variable.
+        variable: String,
+    },
     /// The JSON of the access-log format cannot be read.
-    #[error("the access-log format is not valid JSON at byte {at}: {what}")]
+    #[error("the access-log format begins with `{{` and is not valid JSON at byte {at}: {what}")]
     BadTemplate {
         /// Byte offset in the text.
         at: usize,
@@ -85,15 +106,45 @@ pub enum SpecError {
     },
     /// The access-log format lacks a variable.
     #[error(
-        "the access-log format has no `{variable}`: {why}. A format that has all that is needed: {RECOMMENDED_TEMPLATE}"
+        "the access-log format has no `{variable}`: {why}. A format that has all that is needed: {}", api.recommended()
     )]
     MissingVariable {
         /// The variable to add.
         variable: String,
         /// What it is needed for.
         why: &'static str,
+        /// The kind of API the format is for.
+        api: Api,
     },
 }
+
+/// Kinds of API whose access logs have other variables.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Api {
+    /// REST API: has keys.
+    Rest,
+    /// HTTP API: has none; an authorizer says who calls.
+    Http,
+}
+
+impl Api {
+    /// A JSON access-log format with everything a bill needs; values that callers choose come last.
+    pub const fn recommended(self) -> &'static str {
+        match self {
+            Self::Rest => RECOMMENDED_TEMPLATE,
+            Self::Http => RECOMMENDED_HTTP_TEMPLATE,
+        }
+    }
+}
+
+const RECOMMENDED_HTTP_TEMPLATE: &str = concat!(
+    r#"{"extendedRequestId":"$context.extendedRequestId","requestId":"$context.requestId","#,
+    r#""requestTimeEpoch":"$context.requestTimeEpoch","apiId":"$context.apiId","stage":"$context.stage","#,
+    r#""customerId":"$context.authorizer.customerId","httpMethod":"$context.httpMethod","routeKey":"$context.routeKey","#,
+    r#""status":"$context.status","responseLength":"$context.responseLength","#,
+    r#""responseLatency":"$context.responseLatency","integrationLatency":"$context.integrationLatency","#,
+    r#""ip":"$context.identity.sourceIp","path":"$context.path"}"#
+);
 
 /// A JSON access-log format for REST APIs with everything a bill needs; values that callers choose come last.
 pub const RECOMMENDED_TEMPLATE: &str = concat!(

@@ -4,12 +4,15 @@
 //! The way of a byte: `gunzip` unpacks; `lines` or `values` find the records, `envelope` the ones within CloudWatch
 //! Logs documents; `cloudfront` or `apigateway` read a record into `columns`, hashing keys on the way (`key`, `privacy`,
 //! `redact`); what cannot be read goes to `rejects`, masked (`mask`). `plan` holds what is fixed for a source (`spec`,
-//! `fields`, `template`), `decoder` drives it all for one object.
+//! `fields`; `template` and `literal` for API Gateway's formats, `domain` for what their variables can hold, `defaults`
+//! for the documented ones), `decoder` drives it all for one object.
 
 mod apigateway;
 mod cloudfront;
 mod columns;
 mod decoder;
+mod defaults;
+mod domain;
 mod envelope;
 mod error;
 mod fields;
@@ -19,6 +22,7 @@ mod json;
 mod key;
 mod label;
 mod lines;
+mod literal;
 mod lockstep;
 mod mask;
 mod plan;
@@ -33,9 +37,9 @@ mod values;
 use crate::base::Micros;
 
 pub use decoder::{Counts, Decoder};
-pub use error::{ObjectError, RECOMMENDED_TEMPLATE, SpecError};
+pub use error::{Api, ObjectError, RECOMMENDED_TEMPLATE, SpecError};
 pub use gunzip::Space;
-pub use plan::DecodePlan;
+pub use plan::{DecodePlan, names_a_caller};
 pub use privacy::{key_ref, secret_check_value};
 pub use rejects::REJECT_SCHEMA;
 pub use spec::{

@@ -24,7 +24,8 @@ pub struct SourceSpec {
 pub enum Format {
     /// CloudFront real-time logs with the configured fields, one set per arrival interval, ordered by `from`.
     CloudFrontRealtime(Vec<FieldSet>),
-    /// API Gateway access logs of the configured templates, ordered by `from`; bare or in CloudWatch Logs envelopes.
+    /// API Gateway access logs of the configured templates, ordered by `from`; bare or in CloudWatch Logs envelopes. None: the
+    /// documented ones.
     ApiGateway(Vec<Template>),
 }
 
