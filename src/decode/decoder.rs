@@ -12,6 +12,7 @@ use super::cloudfront::EdgeReader;
 use super::columns::{BATCH_ROWS, Origin};
 use super::envelope::{self, Envelope, Kind, Message};
 use super::error::{ObjectError, Reject};
+use super::failed;
 use super::gunzip::{Gunzip, Space};
 use super::json::Text;
 use super::lines::{Line, Lines};
@@ -23,8 +24,6 @@ use crate::base::{Micros, UtcHour};
 
 /// A batch is also handed over when its records came to so many bytes, so that long ones do not pile up.
 const BATCH_BYTES: usize = 64 << 20;
-/// An envelope may be as long as so many of the longest records.
-const ENVELOPE_RECORDS: usize = 16;
 /// Where the log events of an envelope begin, if it is to be recognised at once.
 const ENVELOPE_HEAD_BYTES: usize = 1024;
 /// More rejects than this in one object, and it is the settings that are wrong.
@@ -61,6 +60,33 @@ enum Framing {
     Values(Values),
 }
 
+impl Framing {
+    fn of(plan: &Plan) -> Self {
+        match &plan.reading {
+            Reading::Edge(_) => Self::Lines(Lines::new(plan.limits.record_bytes_max)),
+            // A single record without envelope may have its own limit's length too.
+            Reading::Origin(origin) => {
+                let bytes_max = plan.limits.document_bytes_max.max(plan.limits.record_bytes_max);
+                Self::Values(Values::new(bytes_max, !origin.literals.is_empty()))
+            }
+        }
+    }
+
+    fn push(&mut self, plain: &[u8], sink: &mut Sink) -> Result<(), ObjectError> {
+        match self {
+            Self::Lines(lines) => lines.push(plain, &mut |line| sink.line(line)),
+            Self::Values(values) => values.push(plain, sink),
+        }
+    }
+
+    fn finish(&mut self, sink: &mut Sink) -> Result<(), ObjectError> {
+        match self {
+            Self::Lines(lines) => lines.finish(&mut |line| sink.line(line)),
+            Self::Values(values) => values.finish(sink),
+        }
+    }
+}
+
 /// Everything behind the framing.
 struct Sink {
     plan: Arc<Plan>,
@@ -78,6 +104,8 @@ struct Sink {
     last_hour: Option<UtcHour>,
     envelope: Envelope,
     envelope_sign: memchr::memmem::Finder<'static>,
+    /// Within what Firehose could not deliver.
+    in_failed: bool,
     message: Vec<u8>,
     /// The positions of records that somebody wants to read.
     wanted: BTreeSet<i64>,
@@ -108,21 +136,13 @@ impl Decoder {
     pub fn with_space(plan: &DecodePlan, object: &str, arrived_at: Micros, space: Space) -> Self {
         let plan = plan.0.clone();
         let of = Origin { source: &plan.source, object };
-        let bytes_max = plan.limits.record_bytes_max;
-        let (reader, framing) = match &plan.reading {
-            Reading::Edge(edge) => {
-                let reader = EdgeReader::new(edge, &of, arrived_at);
-                (Reader::Edge(Box::new(reader)), Framing::Lines(Lines::new(bytes_max)))
-            }
-            Reading::Origin(origin) => {
-                let values =
-                    Values::new(bytes_max.saturating_mul(ENVELOPE_RECORDS), !origin.literals.is_empty());
-                (Reader::Origin(Box::new(OriginReader::new(origin, &of))), Framing::Values(values))
-            }
+        let reader = match &plan.reading {
+            Reading::Edge(edge) => Reader::Edge(Box::new(EdgeReader::new(edge, &of, arrived_at))),
+            Reading::Origin(origin) => Reader::Origin(Box::new(OriginReader::new(origin, &of))),
         };
         Self {
             gunzip: Gunzip::new(&plan.limits, space),
-            framing,
+            framing: Framing::of(&plan),
             sink: Sink {
                 reader,
                 hasher: KeyHasher::new(&plan.hash_key),
@@ -138,6 +158,7 @@ impl Decoder {
                 last_hour: None,
                 envelope: Envelope::default(),
                 envelope_sign: envelope::sign(),
+                in_failed: false,
                 message: Vec::new(),
                 wanted: BTreeSet::new(),
                 texts: BTreeMap::new(),
@@ -178,10 +199,7 @@ impl Decoder {
         self.gunzip.end();
         self.read(true)?;
         let sink = &mut self.sink;
-        let ended = match &mut self.framing {
-            Framing::Lines(lines) => lines.finish(&mut |line| sink.line(line)),
-            Framing::Values(values) => values.finish(sink),
-        };
+        let ended = self.framing.finish(sink);
         self.fail_with(ended.and_then(|()| self.sink.mismatch().map_or(Ok(()), Err)))?;
         self.sink.flush_events();
         self.sink.flush_rejects();
@@ -225,10 +243,7 @@ impl Decoder {
         let Self { gunzip, framing, sink, .. } = self;
         while all || sink.batches.is_empty() {
             let Some(plain) = gunzip.plain()? else { break };
-            match framing {
-                Framing::Lines(lines) => lines.push(plain, &mut |line| sink.line(line))?,
-                Framing::Values(values) => values.push(plain, sink)?,
-            }
+            framing.push(plain, sink)?;
         }
         Ok(())
     }
@@ -258,7 +273,7 @@ impl Taker for Sink {
         }
         let mut envelope = std::mem::take(&mut self.envelope);
         let found = envelope.read_first(rest, |text, out| plan.unescape(text, out));
-        let limit = self.plan.limits.record_bytes_max.saturating_mul(ENVELOPE_RECORDS);
+        let limit = self.plan.limits.document_bytes_max;
         // The JSON reader takes line ends in strings, where a cut-off document is to be noticed.
         let found = found.filter(|(_, length)| *length <= limit && memchr::memchr(b'\n', &rest[..*length]).is_none());
         let taken = match found {
@@ -289,6 +304,7 @@ impl Taker for Sink {
                 self.envelope = envelope;
                 done
             }
+            Value::Whole(document) if let Some(raw) = failed::raw_data(document) => self.failed(document, raw),
             Value::Text(line) if line.trim_ascii().is_empty() => Ok(()),
             Value::Whole(record) | Value::Text(record) => self.record(record),
         }
@@ -298,8 +314,28 @@ impl Taker for Sink {
 impl Sink {
     fn line(&mut self, line: Line<'_>) -> Result<(), ObjectError> {
         match line {
+            Line::Whole(record) if let Some(raw) = failed::raw_data(record) => self.failed(record, raw),
             Line::Whole(record) => self.record(record),
             Line::TooLong(start) => self.reject(start, Reject::new("too_long", self.too_long())),
+        }
+    }
+
+    /// Reads the records that Firehose could not deliver as if they stood in the object themselves.
+    fn failed(&mut self, document: &[u8], raw: Result<Vec<u8>, &'static str>) -> Result<(), ObjectError> {
+        let unpacked = match raw {
+            _ if self.in_failed => Err("an error record of Firehose within another".to_owned()),
+            Ok(raw) => failed::unpacked(raw, &self.plan.limits),
+            Err(what) => Err(what.to_owned()),
+        };
+        match unpacked {
+            Err(detail) => self.reject(document, Reject::new("bad_raw_data", detail)),
+            Ok(plain) => {
+                let mut framing = Framing::of(&self.plan);
+                self.in_failed = true;
+                let read = framing.push(&plain, self).and_then(|()| framing.finish(self));
+                self.in_failed = false;
+                read
+            }
         }
     }
 

@@ -146,8 +146,7 @@ const RECOMMENDED_HTTP_TEMPLATE: &str = concat!(
     r#""ip":"$context.identity.sourceIp","path":"$context.path"}"#
 );
 
-/// A JSON access-log format for REST APIs with everything a bill needs; values that callers choose come last.
-pub const RECOMMENDED_TEMPLATE: &str = concat!(
+const RECOMMENDED_TEMPLATE: &str = concat!(
     r#"{"extendedRequestId":"$context.extendedRequestId","requestId":"$context.requestId","#,
     r#""requestTimeEpoch":"$context.requestTimeEpoch","apiId":"$context.apiId","stage":"$context.stage","#,
     r#""apiKeyId":"$context.identity.apiKeyId","httpMethod":"$context.httpMethod","resourcePath":"$context.resourcePath","#,
@@ -161,18 +160,18 @@ pub const RECOMMENDED_TEMPLATE: &str = concat!(
 #[non_exhaustive]
 pub enum ObjectError {
     /// The compressed data stop before their end.
-    #[error("the gzip data end too early: the object is cut off or still being written")]
+    #[error("the compressed data end too early: the object is cut off or still being written")]
     Truncated,
     /// The compressed data are damaged.
-    #[error("the gzip data are damaged near byte {at} of compression level {level}")]
+    #[error("the compressed data are damaged near byte {at} of compression level {level}")]
     Corrupt {
         /// Bytes read at that level.
         at: u64,
         /// 1 is the outermost.
         level: usize,
     },
-    /// Something that is not gzip follows a complete gzip member.
-    #[error("byte {at} of compression level {level} follows a complete gzip member and starts no other")]
+    /// Something that is not compressed follows a complete compressed member.
+    #[error("byte {at} of compression level {level} follows a complete compressed member and starts no other")]
     TrailingGarbage {
         /// Bytes read at that level.
         at: u64,
@@ -184,6 +183,18 @@ pub enum ObjectError {
     TooLarge {
         /// The limit.
         limit: u64,
+    },
+    /// The object unpacks to so much that it is made to.
+    #[error("each of its bytes unpacks to more than {limit}, the limit `expansion_max`; no log does")]
+    TooDense {
+        /// The limit.
+        limit: u64,
+    },
+    /// The object is packed in a way that is not read.
+    #[error("it is packed as {what}, which is not read")]
+    Unsupported {
+        /// In what way.
+        what: &'static str,
     },
     /// The object is compressed over and over.
     #[error("it is compressed more than {limit} times over")]

@@ -1,8 +1,8 @@
 //! Bytes of a landing object in, Arrow batches of events and rejects out. No I/O, no clock: bytes are pushed in
 //! any chunks and the same rows come out. A bad record becomes a reject; a bad object (truncated, over a limit) is an error.
 //!
-//! The way of a byte: `gunzip` unpacks; `lines` or `values` find the records, `envelope` the ones within CloudWatch
-//! Logs documents; `cloudfront` or `apigateway` read a record into `columns`, hashing keys on the way (`key`, `privacy`,
+//! The way of a byte: `gunzip` unpacks, with `unpack` for what is not gzip; `lines` or `values` find the records,
+//! `envelope` the ones within CloudWatch Logs documents, `failed` those that Firehose could not deliver; `cloudfront` or `apigateway` read a record into `columns`, hashing keys on the way (`key`, `privacy`,
 //! `redact`); what cannot be read goes to `rejects`, masked (`mask`). `plan` holds what is fixed for a source (`spec`,
 //! `fields`; `template` and `literal` for API Gateway's formats, `domain` for what their variables can hold, `defaults`
 //! for the documented ones), `decoder` drives it all for one object.
@@ -15,6 +15,7 @@ mod defaults;
 mod domain;
 mod envelope;
 mod error;
+mod failed;
 mod fields;
 mod fingerprint;
 mod gunzip;
@@ -32,12 +33,13 @@ mod rejects;
 mod spec;
 mod template;
 mod text;
+mod unpack;
 mod values;
 
 use crate::base::Micros;
 
 pub use decoder::{Counts, Decoder};
-pub use error::{Api, ObjectError, RECOMMENDED_TEMPLATE, SpecError};
+pub use error::{Api, ObjectError, SpecError};
 pub use gunzip::Space;
 pub use plan::{DecodePlan, names_a_caller};
 pub use privacy::{key_ref, secret_check_value};

@@ -27,10 +27,12 @@ pub(super) fn text(settings: &Settings) -> String {
         ClientIp::Truncate => "truncate",
         ClientIp::Drop => "drop",
     };
-    let Limits { record_bytes_max, object_bytes_max, nesting_max, hours_max } = &settings.limits;
+    let Limits { record_bytes_max, object_bytes_max, document_bytes_max, expansion_max, nesting_max, hours_max } =
+        &settings.limits;
+    let sizes = [json!(record_bytes_max), json!(object_bytes_max), json!(document_bytes_max), json!(expansion_max)];
     part(vec![
         fact("privacy", &[json!("client_ip"), json!(client_ip)]),
-        fact("limits", &[json!(record_bytes_max), json!(object_bytes_max), json!(nesting_max), json!(hours_max)]),
+        fact("limits", &[&sizes[..], &[json!(nesting_max), json!(hours_max)]].concat()),
     ]);
     lines.into_iter().fold(String::new(), |mut text, line| {
         // Writing to a string cannot fail.

@@ -118,7 +118,15 @@ pub(super) fn chain(error: &dyn std::error::Error) -> String {
 pub(super) fn limits(root: &Section<'_>) -> (Limits, u32) {
     let mut limits = Limits::default();
     let mut rejects_max_percent = 1;
-    let known = ["record_bytes_max", "object_bytes_max", "nesting_max", "hours_max", "rejects_max_percent"];
+    let known = [
+        "record_bytes_max",
+        "object_bytes_max",
+        "document_bytes_max",
+        "expansion_max",
+        "nesting_max",
+        "hours_max",
+        "rejects_max_percent",
+    ];
     let Some(section) = root.get("limits").and_then(|item| item.section(&known)) else {
         return (limits, rejects_max_percent);
     };
@@ -129,6 +137,12 @@ pub(super) fn limits(root: &Section<'_>) -> (Limits, u32) {
     }
     if let Some(bytes) = number("object_bytes_max", 1_024..=1 << 50) {
         limits.object_bytes_max = bytes.unsigned_abs();
+    }
+    if let Some(bytes) = size("document_bytes_max", 1_024..=1 << 30) {
+        limits.document_bytes_max = bytes;
+    }
+    if let Some(times) = number("expansion_max", 10..=1_000_000) {
+        limits.expansion_max = times.unsigned_abs();
     }
     if let Some(times) = size("nesting_max", 0..=16) {
         limits.nesting_max = times;
