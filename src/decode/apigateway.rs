@@ -1,6 +1,7 @@
 //! API Gateway access-log records to rows of `origin_requests`, through the formats configured for the stage. A record
 //! must hold every key of a format: one that was cut, or pieced together by a hostile value, does not. Keys beyond
-//! those are passed over; the same key twice is refused, since a caller who can break out of a string would send one.
+//! those are passed over; the same key twice is refused, since a caller who can break out of a string would send one,
+//! and so is a key of the format anywhere but in its place.
 //!
 //! Of several formats the one with the most keys that fits is taken, whenever the object arrived: what a record becomes
 //! depends on its bytes alone, so that a second delivery after a change of format is still the same event.
@@ -477,7 +478,10 @@ impl Values {
                 if unknown.len() > UNKNOWN_KEYS_MAX {
                     return Err(Misfit::Record(Reject::new("bad_json", "too many keys that no format has")));
                 }
-                return Ok(scanner.skip()?);
+                if place > 0 && template.has_key(key) {
+                    return Err(duplicate());
+                }
+                return foreign(scanner, template);
             };
             next = at + 1;
             let member = &members[at];
@@ -632,6 +636,18 @@ fn lookup(members: &[Member], key: Text<'_>, next: usize) -> Option<usize> {
         return Some(next);
     }
     members.iter().position(|member| key.is(&member.key))
+}
+
+/// Passes over a value under a key that no format has. A caller who can break out of strings in two places could put the
+/// keys between them into an object of their own, and give them anew outside: a format's key has no business there.
+fn foreign(scanner: &mut Scanner<'_>, template: &TemplatePlan) -> Result<(), Misfit> {
+    match scanner.peek() {
+        Some(b'{') => scanner.object(|scanner, key| {
+            if template.has_key(key) { Err(duplicate()) } else { foreign(scanner, template) }
+        }),
+        Some(b'[') => scanner.array(|scanner| foreign(scanner, template)),
+        _ => Ok(scanner.scalar().map(drop)?),
+    }
 }
 
 fn duplicate() -> Misfit {

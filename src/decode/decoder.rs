@@ -304,9 +304,8 @@ impl Taker for Sink {
                 self.envelope = envelope;
                 done
             }
-            Value::Whole(document) if let Some(raw) = failed::raw_data(document) => self.failed(document, raw),
             Value::Text(line) if line.trim_ascii().is_empty() => Ok(()),
-            Value::Whole(record) | Value::Text(record) => self.record(record),
+            Value::Whole(record) | Value::Text(record) => self.record_or_failed(record),
         }
     }
 }
@@ -314,13 +313,20 @@ impl Taker for Sink {
 impl Sink {
     fn line(&mut self, line: Line<'_>) -> Result<(), ObjectError> {
         match line {
-            Line::Whole(record) if let Some(raw) = failed::raw_data(record) => self.failed(record, raw),
-            Line::Whole(record) => self.record(record),
+            Line::Whole(record) => self.record_or_failed(record),
             Line::TooLong(start) => self.reject(start, Reject::new("too_long", self.too_long())),
         }
     }
 
-    /// Reads the records that Firehose could not deliver as if they stood in the object themselves.
+    /// Reads a record, or the ones in what Firehose could not deliver.
+    fn record_or_failed(&mut self, record: &[u8]) -> Result<(), ObjectError> {
+        match failed::raw_data(record) {
+            None => self.record(record),
+            Some(raw) => self.failed(record, raw),
+        }
+    }
+
+    /// Reads what Firehose could not deliver as if it stood in the object itself.
     fn failed(&mut self, document: &[u8], raw: Result<Vec<u8>, &'static str>) -> Result<(), ObjectError> {
         let unpacked = match raw {
             _ if self.in_failed => Err("an error record of Firehose within another".to_owned()),

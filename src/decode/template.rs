@@ -76,6 +76,11 @@ impl TemplatePlan {
     pub(super) fn slot(&self, name: &str) -> Option<usize> {
         self.variables.iter().position(|variable| variable.name == name)
     }
+
+    /// Whether any of its objects has such a key.
+    pub(super) fn has_key(&self, key: Text<'_>) -> bool {
+        self.objects.iter().flatten().any(|member| key.is(&member.key))
+    }
 }
 
 struct Reader<'a> {

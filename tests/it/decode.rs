@@ -1,9 +1,11 @@
 //! Objects as they lie in a bucket, to rows: everything through the public surface of `decode`.
 
 mod fixtures;
+mod formats;
 mod keys;
 mod objects;
 mod origin;
+mod packings;
 mod properties;
 
 use std::collections::BTreeMap;
