@@ -289,7 +289,9 @@ impl OriginReader {
                 }
                 Ok((record, format))
             }
-            (None, false) => Err(lost.unwrap_or_else(|| Reject::new("format", "none of the configured formats fits it"))),
+            (None, false) => {
+                Err(lost.unwrap_or_else(|| Reject::new("format", "none of the configured formats fits it")))
+            }
         }
     }
 
@@ -642,9 +644,11 @@ fn lookup(members: &[Member], key: Text<'_>, next: usize) -> Option<usize> {
 /// keys between them into an object of their own, and give them anew outside: a format's key has no business there.
 fn foreign(scanner: &mut Scanner<'_>, template: &TemplatePlan) -> Result<(), Misfit> {
     match scanner.peek() {
-        Some(b'{') => scanner.object(|scanner, key| {
-            if template.has_key(key) { Err(duplicate()) } else { foreign(scanner, template) }
-        }),
+        Some(b'{') => scanner.object(
+            |scanner, key| {
+                if template.has_key(key) { Err(duplicate()) } else { foreign(scanner, template) }
+            },
+        ),
         Some(b'[') => scanner.array(|scanner| foreign(scanner, template)),
         _ => Ok(scanner.scalar().map(drop)?),
     }

@@ -32,7 +32,8 @@ pub(super) enum Domain {
 
 /// Bytes that stand in most paths and user agents of honest callers.
 fn is_common(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || matches!(byte, b' ' | b',' | b';' | b':' | b'/' | b'.' | b'=' | b'_' | b'+')
+    byte.is_ascii_alphanumeric()
+        || matches!(byte, b' ' | b',' | b';' | b':' | b'/' | b'.' | b'=' | b'_' | b'+')
         || matches!(byte, b'(' | b')' | b'&' | b'?' | b'%' | b'-')
 }
 
@@ -77,7 +78,10 @@ impl Domain {
             "protocol" => Self::Protocol,
             "routeKey" => Self::Route,
             "resourcePath" => Self::Resource,
-            "identity.accountId" | "identity.caller" | "identity.principalOrgId" | "identity.user"
+            "identity.accountId"
+            | "identity.caller"
+            | "identity.principalOrgId"
+            | "identity.user"
             | "identity.userArn" => Self::Principal,
             _ => Self::Any,
         }
@@ -159,7 +163,8 @@ mod tests {
 
     #[test]
     fn values_that_are_not_there_are_dashes_everywhere() {
-        for name in ["status", "requestId", "identity.sourceIp", "domainName", "requestTime", "httpMethod", "protocol"] {
+        for name in ["status", "requestId", "identity.sourceIp", "domainName", "requestTime", "httpMethod", "protocol"]
+        {
             assert!(takes(Domain::of(name), "-"), "{name}");
             assert!(!takes(Domain::of(name), ""), "{name}");
         }
@@ -203,7 +208,9 @@ mod tests {
 
     #[test]
     fn what_callers_and_backends_choose_can_be_anything() {
-        for name in ["path", "identity.userAgent", "error.message", "authorizer.customerId", "awsEndpointRequestId", "new"] {
+        for name in
+            ["path", "identity.userAgent", "error.message", "authorizer.customerId", "awsEndpointRequestId", "new"]
+        {
             assert_eq!(Domain::of(name), Domain::Any, "{name}");
         }
     }

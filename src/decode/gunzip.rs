@@ -273,16 +273,14 @@ impl Level {
         loop {
             let held = &self.input[self.used..];
             match &mut self.state {
-                State::Unknown => {
-                    match sniff(held, ended) {
-                        Sniffed::Packed(_) if number > nesting_max => {
-                            return Err(ObjectError::TooNested { limit: nesting_max });
-                        }
-                        Sniffed::Packed(packing) => self.state = State::of(packing),
-                        Sniffed::Plain if !held.is_empty() => self.state = State::Plain,
-                        _ => return Ok(Made::NeedsInput),
+                State::Unknown => match sniff(held, ended) {
+                    Sniffed::Packed(_) if number > nesting_max => {
+                        return Err(ObjectError::TooNested { limit: nesting_max });
                     }
-                }
+                    Sniffed::Packed(packing) => self.state = State::of(packing),
+                    Sniffed::Plain if !held.is_empty() => self.state = State::Plain,
+                    _ => return Ok(Made::NeedsInput),
+                },
                 State::Plain => {
                     if held.is_empty() {
                         return Ok(Made::NeedsInput);
@@ -308,7 +306,10 @@ impl Level {
                     match sniff(rest, ended) {
                         Sniffed::Packed(packing) => self.state = State::of(packing),
                         Sniffed::Plain if !rest.is_empty() => {
-                            return Err(ObjectError::TrailingGarbage { at: self.bytes_in + skip as u64, level: number });
+                            return Err(ObjectError::TrailingGarbage {
+                                at: self.bytes_in + skip as u64,
+                                level: number,
+                            });
                         }
                         _ => {
                             self.take(skip);

@@ -227,8 +227,7 @@ fn origin(spec: &SourceSpec, templates: &[Template], client_ip: ClientIp) -> Res
         let slots = Slots::new(&template, key);
         let is_http = template.slot("routeKey").is_some() && template.slot("resourcePath").is_none();
         let api = if is_http { Api::Http } else { Api::Rest };
-        let missing =
-            |variable: &str, why| Err(SpecError::MissingVariable { variable: variable.to_owned(), why, api });
+        let missing = |variable: &str, why| Err(SpecError::MissingVariable { variable: variable.to_owned(), why, api });
         if slots.request_id.is_none() && slots.extended_id.is_none() {
             return missing("$context.extendedRequestId", "it tells a record delivered twice from two requests");
         }
@@ -237,7 +236,8 @@ fn origin(spec: &SourceSpec, templates: &[Template], client_ip: ClientIp) -> Res
         }
         match (key, slots.key) {
             (Some(name @ ("identity.apiKeyId" | "identity.apiKey")), None) if is_http => {
-                let why = "it is the configured key, but HTTP APIs have no API keys: let an authorizer tell the customer";
+                let why =
+                    "it is the configured key, but HTTP APIs have no API keys: let an authorizer tell the customer";
                 return missing(&format!("$context.{name}"), why);
             }
             (Some(name), None) => return missing(&format!("$context.{name}"), "it is the configured key"),
@@ -298,8 +298,10 @@ fn variables(text: &str) -> impl Iterator<Item = &str> {
 /// Whether an access-log format has a variable that tells whose request it is.
 pub fn names_a_caller(format: &str) -> bool {
     variables(format).any(|name| {
-        matches!(name, "identity.apiKeyId" | "identity.apiKey" | "identity.user" | "identity.caller" | "identity.userArn")
-            || name.starts_with("identity.cognito")
+        matches!(
+            name,
+            "identity.apiKeyId" | "identity.apiKey" | "identity.user" | "identity.caller" | "identity.userArn"
+        ) || name.starts_with("identity.cognito")
             || name.starts_with("identity.clientCert.")
             || name.starts_with("authorizer.")
     })

@@ -338,7 +338,10 @@ mod tests {
     #[test]
     fn lines_of_text_are_records_where_they_are_expected() {
         let split = |text| split_as(text, true);
-        assert_eq!(split("a {b}\n{\"c\":1} {\"d\":2}\r\n\n\tlast"), ["text a {b}", "{\"c\":1}", "{\"d\":2}", "text \tlast"]);
+        assert_eq!(
+            split("a {b}\n{\"c\":1} {\"d\":2}\r\n\n\tlast"),
+            ["text a {b}", "{\"c\":1}", "{\"d\":2}", "text \tlast"]
+        );
         assert_eq!(split("{\"c\":1}after\n"), ["{\"c\":1}", "text after"]);
         for open in ["{\"a\":", "{\"a\":\"b", "{]", "{\"a\":1{", "{\"a\":{"] {
             assert_eq!(split(&format!("{open}\nnext\n")), [format!("text {open}"), "text next".to_owned()]);

@@ -336,7 +336,8 @@ fn a_format_may_be_left_out_and_one_that_names_nobody_must_be_meant() {
     let without = |what: &str| -> String {
         ORIGIN.lines().filter(|line| !line.starts_with(what)).map(|line| format!("{line}\n")).collect()
     };
-    let settings = Files::new(&[&without("format").replace("identity.apiKeyId", "identity.user"), METER]).load().unwrap();
+    let settings =
+        Files::new(&[&without("format").replace("identity.apiKeyId", "identity.user"), METER]).load().unwrap();
     assert!(matches!(&settings.sources[0].spec.format, Format::ApiGateway(templates) if templates.is_empty()));
 
     let nobody = without("key").replace(",\"key\":\"$context.identity.apiKeyId\"", "");

@@ -5,9 +5,7 @@ use crate::base::document::{Item, Section};
 use crate::base::problem::listed;
 use crate::base::time::ParseTimeError;
 use crate::billing::is_hashed;
-use crate::decode::{
-    Api, Constants, FieldSet, Format, Identifies, KeySpec, SourceSpec, Template, names_a_caller,
-};
+use crate::decode::{Api, Constants, FieldSet, Format, Identifies, KeySpec, SourceSpec, Template, names_a_caller};
 use crate::schema::Table;
 
 use super::place::Place;

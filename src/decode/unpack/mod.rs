@@ -188,7 +188,9 @@ mod tests {
 
     #[test]
     fn text_is_plain_and_short_starts_wait() {
-        for text in ["{\"a\":1}", "203.0.113.9 - -", "1764000000.123\t", "PKZIP is no zip", "x^2 is text", "(a)", "Zstd", "xyz"] {
+        for text in
+            ["{\"a\":1}", "203.0.113.9 - -", "1764000000.123\t", "PKZIP is no zip", "x^2 is text", "(a)", "Zstd", "xyz"]
+        {
             assert_eq!(sniff(text.as_bytes(), false), Sniffed::Plain, "{text}");
         }
         assert_eq!(sniff(b"", true), Sniffed::Plain);

@@ -224,7 +224,8 @@ fn api_gateway_records_of_the_consoles_formats() {
         let name = format!("apigateway-access/elastic.test-apigateway-{kind}");
         // The same is recognised where no format is given; the keys that the documented ones do not have are passed over.
         let by_itself = plan_of(templates(&[]), KeySpec::None, &Limits::default()).unwrap();
-        let read = counted(&by_itself, &format!("{name} by itself"), &files.bytes(&format!("{name}.log")), [5, 5, 0, 0]);
+        let read =
+            counted(&by_itself, &format!("{name} by itself"), &files.bytes(&format!("{name}.log")), [5, 5, 0, 0]);
         assert!(read.column("route").iter().all(|route| *route != "-"));
         let read = counted(&plan, &name, &files.bytes(&format!("{name}.log")), [5, 5, 0, 0]);
         let told = files.json(&format!("{name}.expected.json"));

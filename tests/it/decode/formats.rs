@@ -56,7 +56,12 @@ fn refused(format: &str) -> String {
 fn a_record_of_any_kind_is_taken_apart_by_the_configured_format() {
     for format in [CSV, CLF, XML, TSV] {
         let flat = render(&format.replace("\n    ", " "), &[]);
-        for object in [format!("{flat}\n"), format!("\r\n{flat}\r\n\r\n"), envelope(&[&flat]), gzip(envelope(&[&flat])).escape_ascii().to_string()] {
+        for object in [
+            format!("{flat}\n"),
+            format!("\r\n{flat}\r\n\r\n"),
+            envelope(&[&flat]),
+            gzip(envelope(&[&flat])).escape_ascii().to_string(),
+        ] {
             if object.starts_with("\\x1f") {
                 continue;
             }
@@ -73,7 +78,8 @@ fn a_record_of_any_kind_is_taken_apart_by_the_configured_format() {
             }
             assert_eq!(row["event_time"][..19], *"2025-11-24T16:00:00");
         }
-        let nothing = render(format, &[("identity.apiKeyId", "-"), ("path", "-"), ("identity.userAgent", "-")]).replace("\n    ", " ");
+        let nothing = render(format, &[("identity.apiKeyId", "-"), ("path", "-"), ("identity.userAgent", "-")])
+            .replace("\n    ", " ");
         let row = only(&keyed(format), nothing);
         assert_eq!((row["key_state"].as_str(), row.get("path"), row.get("user_agent")), ("absent", None, None));
     }
@@ -186,9 +192,18 @@ fn what_callers_send_shifts_no_key_and_no_id() {
         let read = read(&keyed(format), envelope(&[&render(&flat, &values)]));
         let reasons = read.reasons();
         if let [row] = &read.events[..] {
-            for (column, variable) in [("key_ref", "identity.apiKeyId"), ("request_id", "extendedRequestId"), ("status", "status"), ("path", "path")] {
+            for (column, variable) in [
+                ("key_ref", "identity.apiKeyId"),
+                ("request_id", "extendedRequestId"),
+                ("status", "status"),
+                ("path", "path"),
+            ] {
                 let told = values.iter().chain(&USUAL).find(|(name, _)| *name == variable).unwrap().1;
-                assert_eq!(row[column], told.replace('\t', "%09").replace('\r', "%0D").replace('\n', "%0A"), "{values:?}");
+                assert_eq!(
+                    row[column],
+                    told.replace('\t', "%09").replace('\r', "%0D").replace('\n', "%0A"),
+                    "{values:?}"
+                );
             }
         } else {
             assert_eq!(reasons, ["ambiguous"], "{values:?}");
@@ -225,7 +240,8 @@ fn a_key_of_json_is_nowhere_but_in_its_place() {
 
 #[test]
 fn a_format_that_cannot_be_taken_apart_says_which_variables_and_why() {
-    let with = |rest: &str| format!("$context.extendedRequestId|$context.requestTimeEpoch|$context.identity.apiKeyId|{rest}");
+    let with =
+        |rest: &str| format!("$context.extendedRequestId|$context.requestTimeEpoch|$context.identity.apiKeyId|{rest}");
     for (rest, first, second) in [
         ("$context.path$context.status", "path", "status"),
         ("$context.path,$context.identity.userAgent", "path", "identity.userAgent"),
@@ -253,7 +269,11 @@ fn a_format_that_lacks_something_comes_back_with_one_that_has_it() {
         ("$context.requestTimeEpoch|$context.identity.apiKeyId", "extendedRequestId", "resourcePath"),
         ("$context.extendedRequestId|$context.identity.apiKeyId", "requestTimeEpoch", "resourcePath"),
         ("$context.extendedRequestId|$context.requestTimeEpoch", "identity.apiKeyId", "resourcePath"),
-        ("$context.extendedRequestId|$context.requestTimeEpoch|$context.routeKey", "HTTP APIs have no API keys", "routeKey"),
+        (
+            "$context.extendedRequestId|$context.requestTimeEpoch|$context.routeKey",
+            "HTTP APIs have no API keys",
+            "routeKey",
+        ),
     ] {
         let told = refused(format);
         let (_, ready) = told.split_once(": {").unwrap();
@@ -283,9 +303,18 @@ fn a_record_of_two_formats_must_mean_the_same_in_both() {
 #[test]
 fn a_customer_may_be_told_by_an_authorizer_or_a_claim() {
     for (name, format) in [
-        ("authorizer.customerId", r#"{"id":"$context.requestId","r":"$context.routeKey","t":"$context.requestTimeEpoch","c":"$context.authorizer.customerId"}"#),
-        ("authorizer.claims.sub", r#"{"id":"$context.requestId","r":"$context.routeKey","t":"$context.requestTimeEpoch","c":"$context.authorizer.claims.sub"}"#),
-        ("authorizer.claims.sub", "$context.requestId|$context.routeKey|$context.requestTimeEpoch|$context.authorizer.claims.sub"),
+        (
+            "authorizer.customerId",
+            r#"{"id":"$context.requestId","r":"$context.routeKey","t":"$context.requestTimeEpoch","c":"$context.authorizer.customerId"}"#,
+        ),
+        (
+            "authorizer.claims.sub",
+            r#"{"id":"$context.requestId","r":"$context.routeKey","t":"$context.requestTimeEpoch","c":"$context.authorizer.claims.sub"}"#,
+        ),
+        (
+            "authorizer.claims.sub",
+            "$context.requestId|$context.routeKey|$context.requestTimeEpoch|$context.authorizer.claims.sub",
+        ),
     ] {
         let spec = SourceSpec {
             name: "source".into(),
@@ -297,7 +326,10 @@ fn a_customer_may_be_told_by_an_authorizer_or_a_claim() {
         let privacy = Privacy { key_secrets: Vec::new(), client_ip: ClientIp::Keep };
         let plan = DecodePlan::new(&spec, &privacy, [7; 16], &Limits::default()).unwrap();
         let row = only(&plan, render(format, &[(name, "cust_42")]));
-        assert_eq!((row["key_ref"].as_str(), row["subject"].as_str(), row["route"].as_str()), ("cust_42", "cust_42", "GET /items/{id}"));
+        assert_eq!(
+            (row["key_ref"].as_str(), row["subject"].as_str(), row["route"].as_str()),
+            ("cust_42", "cust_42", "GET /items/{id}")
+        );
     }
 }
 
@@ -367,18 +399,50 @@ fn format_of(syntax: Syntax, names: &[&str]) -> String {
     };
     match syntax {
         Syntax::Json => format!("{{{}}}", join(&|name| format!(r#""{name}":"$context.{name}""#), ",")),
-        Syntax::Nested => format!("{{\"x\":1,{}}}", join(&|name| format!(r#""{name}":{{"v":"$context.{name}"}}"#), ", ")),
+        Syntax::Nested => {
+            format!("{{\"x\":1,{}}}", join(&|name| format!(r#""{name}":{{"v":"$context.{name}"}}"#), ", "))
+        }
         Syntax::Separated(separator) => join(&|name| format!("$context.{name}"), separator),
         Syntax::Quoted => join(&|name| format!("\"$context.{name}\""), ","),
         Syntax::Xml => format!("<r>{}</r>", join(&|name| format!("<{name}>$context.{name}</{name}>"), " ")),
     }
 }
 
-const NAMES: [&str; 8] = ["status", "path", "identity.userAgent", "httpMethod", "resourcePath", "responseLength", "error.responseType", "requestTime"];
+const NAMES: [&str; 8] = [
+    "status",
+    "path",
+    "identity.userAgent",
+    "httpMethod",
+    "resourcePath",
+    "responseLength",
+    "error.responseType",
+    "requestTime",
+];
 
 /// What callers can send: anything, and pieces of what separates.
 fn sent() -> impl Strategy<Value = String> {
-    let pieces = [",", " ", "\t", "|", ";", " - ", "][", "\" \"", "\"", "::", "\",\"", "</path> <status>", "200", "k2", "-", "\\", "\n", "\r", "/a", "x"];
+    let pieces = [
+        ",",
+        " ",
+        "\t",
+        "|",
+        ";",
+        " - ",
+        "][",
+        "\" \"",
+        "\"",
+        "::",
+        "\",\"",
+        "</path> <status>",
+        "200",
+        "k2",
+        "-",
+        "\\",
+        "\n",
+        "\r",
+        "/a",
+        "x",
+    ];
     prop_oneof![
         2 => vec(select(pieces.to_vec()), 0..8).prop_map(|pieces| pieces.concat()),
         1 => any::<String>(),
@@ -480,7 +544,20 @@ proptest! {
 }
 
 const FRAGMENTS: [&str; 14] = [
-    "\"", ",", ":", "{", "}", "[", "]", "\\", "\"apiKeyId\":\"victim\"", "\",\"z\":{\"a\":\"", "\"},\"path\":\"/x", "\",\"apiKeyId\":\"victim", "x", "\"path\":\"/\"",
+    "\"",
+    ",",
+    ":",
+    "{",
+    "}",
+    "[",
+    "]",
+    "\\",
+    "\"apiKeyId\":\"victim\"",
+    "\",\"z\":{\"a\":\"",
+    "\"},\"path\":\"/x",
+    "\",\"apiKeyId\":\"victim",
+    "x",
+    "\"path\":\"/\"",
 ];
 
 fn line_part() -> impl Strategy<Value = String> {

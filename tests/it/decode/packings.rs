@@ -17,17 +17,39 @@ fn zip(entries: &[&[u8]], described: bool) -> Vec<u8> {
         let told = if described { vec![0; 12] } else { sizes.clone() };
         let flags = [if described { 8 } else { 0 }, 0];
         let offset = out.len() as u32;
-        out.extend([&b"PK\x03\x04\x14\x00"[..], &flags, b"\x08\x00\0\0\0\0", &told, b"\x01\x00\x04\x00e\x99\x99\x00\x00"].concat());
+        out.extend(
+            [&b"PK\x03\x04\x14\x00"[..], &flags, b"\x08\x00\0\0\0\0", &told, b"\x01\x00\x04\x00e\x99\x99\x00\x00"]
+                .concat(),
+        );
         out.extend(packed);
         if described {
             out.extend([b"PK\x07\x08", &sizes[..]].concat());
         }
-        directory.extend([&b"PK\x01\x02\x14\x00\x14\x00"[..], &flags, b"\x08\x00\0\0\0\0", &sizes, b"\x01\x00\0\0\0\0\0\0\0\0\0\0\0\0"].concat());
+        directory.extend(
+            [
+                &b"PK\x01\x02\x14\x00\x14\x00"[..],
+                &flags,
+                b"\x08\x00\0\0\0\0",
+                &sizes,
+                b"\x01\x00\0\0\0\0\0\0\0\0\0\0\0\0",
+            ]
+            .concat(),
+        );
         directory.extend([&offset.to_le_bytes()[..], b"e"].concat());
     }
     let (count, at, length) = (entries.len() as u16, out.len() as u32, directory.len() as u32);
     out.extend(directory);
-    out.extend([&b"PK\x05\x06\0\0\0\0"[..], &count.to_le_bytes(), &count.to_le_bytes(), &length.to_le_bytes(), &at.to_le_bytes(), b"\x02\x00ok"].concat());
+    out.extend(
+        [
+            &b"PK\x05\x06\0\0\0\0"[..],
+            &count.to_le_bytes(),
+            &count.to_le_bytes(),
+            &length.to_le_bytes(),
+            &at.to_le_bytes(),
+            b"\x02\x00ok",
+        ]
+        .concat(),
+    );
     out
 }
 
@@ -126,10 +148,22 @@ fn a_packed_object_that_was_cut_or_damaged_fails_whole() {
         // Blocks of Hadoop and Java have no checksum: damage may unpack to something else, and then the records are rejects.
         match try_read(&rest(), &damaged) {
             Ok(read) => assert!(name.contains("Hadoop") || name.contains("Java"), "{name}: {:?}", read.counts),
-            Err(error) => assert!(matches!(error, ObjectError::Corrupt { .. } | ObjectError::TrailingGarbage { .. } | ObjectError::Truncated | ObjectError::Unsupported { .. }), "{name}: {error}"),
+            Err(error) => assert!(
+                matches!(
+                    error,
+                    ObjectError::Corrupt { .. }
+                        | ObjectError::TrailingGarbage { .. }
+                        | ObjectError::Truncated
+                        | ObjectError::Unsupported { .. }
+                ),
+                "{name}: {error}"
+            ),
         }
         if !by_blocks {
-            assert!(matches!(try_read(&rest(), [&object[..], b"more"].concat()), Err(ObjectError::TrailingGarbage { .. })), "{name}");
+            assert!(
+                matches!(try_read(&rest(), [&object[..], b"more"].concat()), Err(ObjectError::TrailingGarbage { .. })),
+                "{name}"
+            );
         }
     }
 }
@@ -180,7 +214,8 @@ fn bombs_stop_at_the_limits_and_take_little_memory() {
     // Members of one MiB, as many as it takes: what is pushed grows with what comes out, and the total limit ends it.
     let before = status_kib("VmRSS:");
     for member in [gzip(&block), zstandard(&block), zlib(&block), framed(&block)] {
-        let object = || Cursor::new(member.clone()).chain(Cursor::new(member.repeat(count.min((256 << 20) / member.len()))));
+        let object =
+            || Cursor::new(member.clone()).chain(Cursor::new(member.repeat(count.min((256 << 20) / member.len()))));
         let error = endless(&rest(), object());
         assert!(matches!(error, ObjectError::TooDense { limit: 200 } | ObjectError::TooLarge { .. }), "{error}");
         let tight = Limits { expansion_max: 1_000_000, object_bytes_max: 1 << 28, ..Limits::default() };
@@ -247,7 +282,9 @@ fn what_firehose_could_not_deliver_is_read_as_if_it_had() {
     let (a, b) = (access("a"), access("b"));
     let whole = read(&rest(), format!("{}\n", envelope(&[&a, &b])));
     for raw in [gzip(envelope(&[&a, &b])), envelope(&[&a, &b]).into_bytes(), format!("{a}\n{b}\n").into_bytes()] {
-        for object in [undelivered(&raw), undelivered(&raw) + "\n", undelivered(&raw).replace("arrival", "\\u0061rrival")] {
+        for object in
+            [undelivered(&raw), undelivered(&raw) + "\n", undelivered(&raw).replace("arrival", "\\u0061rrival")]
+        {
             let again = read(&rest(), &object);
             assert_eq!(again.events, whole.events, "also the fingerprints: the union takes them for the same");
             assert_eq!(read(&rest(), gzip(object)), again);
