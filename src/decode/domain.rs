@@ -8,7 +8,9 @@
 pub(super) enum Domain {
     /// Digits.
     Number,
-    /// An id, name or version made by API Gateway: letters, digits and `_ . = + / $ -`.
+    /// A name or short id: letters, digits and `_ $ -`.
+    Name,
+    /// An id or version made by API Gateway: the same and `. = + /`.
     Id,
     /// An IPv4 or IPv6 address.
     Address,
@@ -68,9 +70,9 @@ impl Domain {
             | "status"
             | "waf.latency"
             | "waf.status" => Self::Number,
-            "apiId" | "cipherSuite" | "connectionId" | "deploymentId" | "endpointType" | "eventType"
-            | "extendedRequestId" | "identity.apiKeyId" | "isCanaryRequest" | "messageDirection" | "messageId"
-            | "requestId" | "resourceId" | "stage" | "tlsVersion" | "wafResponseCode" => Self::Id,
+            "apiId" | "deploymentId" | "endpointType" | "eventType" | "identity.apiKeyId" | "isCanaryRequest"
+            | "messageDirection" | "resourceId" | "stage" | "wafResponseCode" => Self::Name,
+            "cipherSuite" | "connectionId" | "extendedRequestId" | "messageId" | "requestId" | "tlsVersion" => Self::Id,
             "identity.sourceIp" => Self::Address,
             "domainName" | "domainPrefix" => Self::Host,
             "requestTime" => Self::Time,
@@ -93,6 +95,7 @@ impl Domain {
         byte == b'-'
             || match self {
                 Self::Number => byte.is_ascii_digit(),
+                Self::Name => byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'$'),
                 Self::Id | Self::Protocol => {
                     byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'.' | b'=' | b'+' | b'/' | b'$')
                 }
@@ -115,7 +118,9 @@ impl Domain {
         value == b"-"
             || match self {
                 Self::Number => !value.is_empty() && value.iter().all(u8::is_ascii_digit),
-                Self::Id | Self::Address | Self::Host | Self::Method | Self::Principal => !value.is_empty(),
+                Self::Name | Self::Id | Self::Address | Self::Host | Self::Method | Self::Principal => {
+                    !value.is_empty()
+                }
                 Self::Time => is_time(value),
                 Self::Protocol => memchr::memchr(b'/', value).is_some_and(|at| at > 0),
                 Self::Route => is_route(value),

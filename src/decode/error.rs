@@ -106,7 +106,7 @@ pub enum SpecError {
     },
     /// The access-log format lacks a variable.
     #[error(
-        "the access-log format has no `{variable}`: {why}. A format that has all that is needed: {}", api.recommended()
+        "the access-log format has no `{variable}`: {why}. A format that has all that is needed: {}", .api.recommended()
     )]
     MissingVariable {
         /// The variable to add.

@@ -56,15 +56,7 @@ fn refused(format: &str) -> String {
 fn a_record_of_any_kind_is_taken_apart_by_the_configured_format() {
     for format in [CSV, CLF, XML, TSV] {
         let flat = render(&format.replace("\n    ", " "), &[]);
-        for object in [
-            format!("{flat}\n"),
-            format!("\r\n{flat}\r\n\r\n"),
-            envelope(&[&flat]),
-            gzip(envelope(&[&flat])).escape_ascii().to_string(),
-        ] {
-            if object.starts_with("\\x1f") {
-                continue;
-            }
+        for object in [format!("{flat}\n"), format!("\r\n{flat}\r\n\r\n"), envelope(&[&flat])] {
             let row = only(&keyed(format), &object);
             for (column, value) in [
                 ("request_id", "BkJdhGC0yK4FcBA="),
@@ -247,7 +239,7 @@ fn a_format_that_cannot_be_taken_apart_says_which_variables_and_why() {
         ("$context.path,$context.identity.userAgent", "path", "identity.userAgent"),
         ("$context.path $context.authorizer.customerId", "path", "authorizer.customerId"),
         ("$context.path-$context.requestId", "path", "requestId"),
-        ("$context.responseLength0$context.status", "responseLength", "status"),
+        ("$context.requestId-$context.extendedRequestId", "requestId", "extendedRequestId"),
     ] {
         let told = refused(&with(rest));
         assert!(told.contains(&format!("`$context.{first}` and `$context.{second}`")), "{told}");
@@ -477,13 +469,11 @@ proptest! {
         };
         let is_json = matches!(syntax, Syntax::Json | Syntax::Nested);
         // JSON is told as AWS writes it today: escaped.
-        let written = |value: &str| match is_json {
-            true => serde_json::to_string(value).unwrap().trim_matches('"').to_owned(),
-            false => value.to_owned(),
+        let written = |value: &str| {
+            let quoted = serde_json::to_string(value).unwrap();
+            if is_json { quoted[1..quoted.len() - 1].to_owned() } else { value.to_owned() }
         };
         let (path_written, agent_written, kind_written) = (written(&path), written(&agent), written(&kind));
-        let ends_in_quote = is_json && [&path, &agent, &kind].iter().any(|value| value.contains('"'));
-        prop_assume!(!ends_in_quote);
         let values = [("path", path_written.as_str()), ("identity.userAgent", &agent_written), ("error.responseType", &kind_written)];
         let record = render(&format, &values);
         // A line end within a value ends a bare line: there an envelope is needed.
@@ -504,7 +494,8 @@ proptest! {
                 continue;
             }
             // White space at the record's end may be the log service's.
-            let told = if !is_json && all.last() == Some(&name) { value.trim_end_matches(|c: char| c.is_ascii_whitespace()) } else { value };
+            let trimmed = matches!(syntax, Syntax::Separated(_)) && all.last() == Some(&name);
+            let told = if trimmed { value.trim_end_matches(|c: char| c.is_ascii_whitespace()) } else { value };
             prop_assert_eq!(row.get(column).cloned(), stored(told), "{} of {}", column, record);
         }
         for (column, name, value) in [("status", "status", "200"), ("method", "httpMethod", "GET"), ("response_bytes", "responseLength", "34")] {
