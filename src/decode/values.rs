@@ -337,7 +337,7 @@ mod tests {
 
     #[test]
     fn lines_of_text_are_records_where_they_are_expected() {
-        let split = |text| split_as(text, true);
+        let split = |text: &str| split_as(text, true);
         assert_eq!(
             split("a {b}\n{\"c\":1} {\"d\":2}\r\n\n\tlast"),
             ["text a {b}", "{\"c\":1}", "{\"d\":2}", "text \tlast"]
