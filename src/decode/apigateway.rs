@@ -154,6 +154,9 @@ pub(super) struct OriginReader {
     text: String,
 }
 
+/// Variables and their values.
+type Named<'a> = Vec<(&'a str, &'a [u8])>;
+
 /// The values of one record by slot.
 #[derive(Default)]
 struct Values {
@@ -251,7 +254,7 @@ impl OriginReader {
 
     /// Reads a record of any format, and gives the format and the record as it was read.
     fn any_format<'r, 'p>(&mut self, record: &'r [u8], plan: &'p OriginPlan) -> Result<(&'r [u8], &'p Fmt), Reject> {
-        let mut found: Option<(&Fmt, Vec<(&str, &[u8])>)> = None;
+        let mut found: Option<(&Fmt, Named<'_>)> = None;
         let mut lost: Option<Reject> = None;
         for (literal, format) in &plan.literals {
             match literal.split(record, &mut self.ways) {
@@ -548,7 +551,7 @@ impl Values {
     }
 
     /// The variables that have a value, by name.
-    fn values<'a>(&self, record: &'a [u8], template: &'a TemplatePlan) -> Vec<(&'a str, &'a [u8])> {
+    fn values<'a>(&self, record: &'a [u8], template: &'a TemplatePlan) -> Named<'a> {
         let variables = template.variables.iter().enumerate();
         let value = |slot: usize| match self.cells[slot] {
             Cell::Record(from, to) => Some(&record[from..to]).filter(|value| !is_none(value)),

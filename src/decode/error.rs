@@ -66,9 +66,9 @@ pub enum SpecError {
     /// A variable of the access-log format without a name.
     #[error("a `$context.` in the access-log format names no variable")]
     NoName,
-    /// Two neighbours in an access-log format without quotes or keys that cannot be told apart.
+    /// Two neighbours in an access-log format, or in one value of it, that cannot be told apart.
     #[error(
-        "`{first}` and `{second}` in the access-log format cannot be told apart: {why}; put another variable or a text such as `\" \"` between them, or use JSON"
+        "`{first}` and `{second}` in the access-log format cannot be told apart: {why}; put another variable or a text such as `\" \"` between them, or use JSON with a key for each"
     )]
     Inseparable {
         /// The variable that comes first.

@@ -204,7 +204,7 @@ impl Reader<'_> {
             [Piece::Variable(slot)] => Ok(Shape::Variable(*slot)),
             [] | [Piece::Fixed(_)] => Ok(Shape::Fixed),
             _ => {
-                self.check_mixed(key, &pieces)?;
+                self.check_mixed(&pieces)?;
                 Ok(Shape::Mixed(pieces))
             }
         }
@@ -221,21 +221,22 @@ impl Reader<'_> {
 
     /// Several variables can be told apart where each but the last is a single word and a blank, or another byte that
     /// no such word holds, follows it.
-    fn check_mixed(&self, key: &[u8], pieces: &[Piece]) -> Result<(), SpecError> {
-        let variables = pieces.iter().filter(|piece| matches!(piece, Piece::Variable(_))).count();
-        let mut seen = 0;
+    fn check_mixed(&self, pieces: &[Piece]) -> Result<(), SpecError> {
         for (at, piece) in pieces.iter().enumerate() {
             let Piece::Variable(slot) = piece else { continue };
-            seen += 1;
-            if seen == variables {
-                break;
-            }
+            let next = pieces[at + 1..].iter().find_map(|piece| match piece {
+                Piece::Variable(slot) => Some(*slot),
+                Piece::Fixed(_) => None,
+            });
+            let Some(next) = next else { break };
+            let name = |slot: usize| format!("$context.{}", self.plan.variables[slot].name);
+            let inseparable = |why| Err(SpecError::Inseparable { first: name(*slot), second: name(next), why });
             match pieces.get(at + 1) {
                 Some(Piece::Fixed(text)) if matches!(text[0], b' ' | b'\t' | b'|' | b';' | b',' | b'"') => {}
-                _ => return Err(ambiguous(key, "two variables stand together without a blank, `|`, `;`, `,` or `\"`")),
+                _ => return inseparable("neither a blank nor `|`, `;`, `,` or `\"` follows the first"),
             }
             if !is_one_word(&self.plan.variables[*slot].name) {
-                return Err(ambiguous(key, "a variable that can hold blanks stands before another"));
+                return inseparable("the first can hold blanks");
             }
         }
         Ok(())
@@ -307,16 +308,16 @@ mod tests {
         let plan = TemplatePlan::new(r#"{"t":"[$context.requestTime]","s":"$context.status $context.path"}"#).unwrap();
         let Shape::Mixed(pieces) = &plan.objects[0][0].value else { panic!() };
         assert_eq!(pieces[1], Piece::Variable(0));
-        for (text, key) in [
-            (r#"{"a":"$context.status","b":"$context.path $context.status"}"#, "b"),
-            (r#"{"b":"$context.status-$context.path"}"#, "b"),
-            (r#"{"b":"$context.status.x$context."}"#, "b"),
-            (r#"{"b":["$context.status"]}"#, "b"),
+        for (text, named) in [
+            (r#"{"a":"$context.status","b":"$context.path $context.status"}"#, ["path", "status"]),
+            (r#"{"b":"$context.status-$context.path"}"#, ["status", "path"]),
         ] {
-            let Err(SpecError::AmbiguousTemplate { key: named, .. }) = TemplatePlan::new(text) else {
-                panic!("{text}")
-            };
-            assert_eq!(named, key);
+            let Err(SpecError::Inseparable { first, second, .. }) = TemplatePlan::new(text) else { panic!("{text}") };
+            assert_eq!([first, second], named.map(|name| format!("$context.{name}")));
+        }
+        for text in [r#"{"b":"$context.status.x$context."}"#, r#"{"b":["$context.status"]}"#] {
+            let Err(SpecError::AmbiguousTemplate { key, .. }) = TemplatePlan::new(text) else { panic!("{text}") };
+            assert_eq!(key, "b");
         }
     }
 
