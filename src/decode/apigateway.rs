@@ -1,15 +1,20 @@
 //! API Gateway access-log records to rows of `origin_requests`, through the formats configured for the stage. A record
 //! must hold every key of a format: one that was cut, or pieced together by a hostile value, does not. Keys beyond
-//! those are passed over; the same key twice is refused, since a caller who can break out of a string would send one.
+//! those are passed over; the same key twice is refused, since a caller who can break out of a string would send one,
+//! and so is a key of the format anywhere but in its place.
 //!
 //! Of several formats the one with the most keys that fits is taken, whenever the object arrived: what a record becomes
 //! depends on its bytes alone, so that a second delivery after a change of format is still the same event.
+//!
+//! Formats that are not JSON have no keys to know a record by. There all formats are asked, and a record that fits one
+//! in several ways, or two of them with other values, is refused.
 
 use std::sync::Arc;
 
 use super::columns::{Origin, OriginColumns};
 use super::error::Reject;
 use super::json::{JsonError, Scalar, Scanner, Text};
+use super::literal::{Literal, Split, Ways};
 use super::lockstep::Lockstep;
 use super::privacy::{KeyHasher, push_client_ip};
 use super::template::{Member, Piece, Shape, TemplatePlan};
@@ -21,8 +26,10 @@ const UNKNOWN_KEYS_MAX: usize = 256;
 
 /// What is fixed for a source.
 pub(super) struct OriginPlan {
-    /// The format with most keys first; of equals the latest configured.
+    /// Those in JSON: the format with most keys first; of equals the latest configured.
     pub(super) formats: Vec<Fmt>,
+    /// Those that are not JSON.
+    pub(super) literals: Vec<(Literal, Fmt)>,
     pub(super) constants: Constants,
     pub(super) client_ip: ClientIp,
 }
@@ -111,7 +118,8 @@ impl Slots {
             api_id: slot("apiId"),
             stage: slot("stage"),
             domain: slot("domainName"),
-            method: slot("httpMethod"),
+            // A WebSocket API's events are CONNECT, MESSAGE and DISCONNECT.
+            method: slot("httpMethod").or_else(|| slot("eventType")),
             route: slot("resourcePath").or_else(|| slot("routeKey")),
             path: slot("path"),
             status: slot("status"),
@@ -141,9 +149,13 @@ pub(super) struct OriginReader {
     plan: Arc<OriginPlan>,
     columns: OriginColumns,
     record: Values,
+    ways: Ways,
     authorizer: String,
     text: String,
 }
+
+/// Variables and their values.
+type Named<'a> = Vec<(&'a str, &'a [u8])>;
 
 /// The values of one record by slot.
 #[derive(Default)]
@@ -184,6 +196,7 @@ impl OriginReader {
             plan: plan.clone(),
             columns: OriginColumns::new(of),
             record: Values::default(),
+            ways: Ways::default(),
             authorizer: String::new(),
             text: String::new(),
         }
@@ -207,25 +220,82 @@ impl OriginReader {
         fingerprint: i64,
         hasher: &mut KeyHasher,
     ) -> Result<Micros, Reject> {
+        let plan = self.plan.clone();
+        // White space around a JSON object means nothing; in other text it may be a value's.
+        let (record, format) = if plan.literals.is_empty() {
+            (record.trim_ascii(), self.json_format(record.trim_ascii(), &plan)?)
+        } else {
+            self.any_format(record, &plan)?
+        };
+        self.append(record, format, &plan, position, fingerprint, hasher)
+    }
+
+    /// Reads a JSON record and gives its format.
+    fn json_format<'p>(&mut self, record: &[u8], plan: &'p OriginPlan) -> Result<&'p Fmt, Reject> {
         if record.first() != Some(&b'{') {
             return Err(Reject::new("not_json", "a record begins with something other than `{`"));
         }
-        let plan = self.plan.clone();
         for (format, lockstep) in plan.lockstep() {
             if self.record.follow(record, lockstep, format.template.variables.len()) {
-                return self.append(record, format, &plan, position, fingerprint, hasher);
+                return Ok(format);
             }
         }
         let mut refused = None;
         for format in &plan.formats {
             match self.record.read(record, &format.template) {
-                Ok(()) => return self.append(record, format, &plan, position, fingerprint, hasher),
+                Ok(()) => return Ok(format),
                 Err(Misfit::Record(reject)) => return Err(reject),
                 // The last format is the smallest: what it lacks says most.
                 Err(Misfit::Format(reject)) => refused = Some(reject),
             }
         }
         Err(refused.unwrap_or_else(|| Reject::new("keys", "no format is configured")))
+    }
+
+    /// Reads a record of any format, and gives the format and the record as it was read.
+    fn any_format<'r, 'p>(&mut self, record: &'r [u8], plan: &'p OriginPlan) -> Result<(&'r [u8], &'p Fmt), Reject> {
+        let mut found: Option<(&Fmt, Named<'_>)> = None;
+        let mut lost: Option<Reject> = None;
+        for (literal, format) in &plan.literals {
+            match literal.split(record, &mut self.ways) {
+                Split::One => {}
+                Split::Several(first, last) => return Err(several(&format.template, first, last)),
+                Split::None(at) => {
+                    if plan.literals.len() == 1 {
+                        lost = Some(misfit(&format.template, at));
+                    }
+                    continue;
+                }
+            }
+            self.record.take(&self.ways, record, &format.template)?;
+            let values = self.record.values(record, &format.template);
+            match &found {
+                Some((_, others)) if *others != values => {
+                    return Err(Reject::new("ambiguous", "two of the configured formats fit it, with other values"));
+                }
+                Some(_) => {}
+                None => found = Some((format, values)),
+            }
+        }
+        let trimmed = record.trim_ascii();
+        let json = !plan.formats.is_empty() && trimmed.first() == Some(&b'{');
+        match (found, json) {
+            (None, true) => Ok((trimmed, self.json_format(trimmed, plan)?)),
+            (Some(_), true) if self.json_format(trimmed, plan).is_ok() => {
+                Err(Reject::new("ambiguous", "it fits a JSON format and another one"))
+            }
+            (Some((format, _)), _) => {
+                // Another format may have been read since.
+                if let Some((literal, _)) = plan.literals.iter().find(|(_, other)| std::ptr::eq(other, format)) {
+                    literal.split(record, &mut self.ways);
+                    self.record.take(&self.ways, record, &format.template)?;
+                }
+                Ok((record, format))
+            }
+            (None, false) => {
+                Err(lost.unwrap_or_else(|| Reject::new("format", "none of the configured formats fits it")))
+            }
+        }
     }
 
     fn append(
@@ -413,7 +483,10 @@ impl Values {
                 if unknown.len() > UNKNOWN_KEYS_MAX {
                     return Err(Misfit::Record(Reject::new("bad_json", "too many keys that no format has")));
                 }
-                return Ok(scanner.skip()?);
+                if place > 0 && template.has_key(key) {
+                    return Err(duplicate());
+                }
+                return foreign(scanner, template);
             };
             next = at + 1;
             let member = &members[at];
@@ -459,6 +532,35 @@ impl Values {
             Scalar::Text(text) => Cell::Record(text.at, text.at + text.raw.len()),
             Scalar::Literal(at, literal) => Cell::Record(at, at + literal.len()),
         }
+    }
+
+    /// Takes what a format that is not JSON found.
+    fn take(&mut self, ways: &Ways, record: &[u8], template: &TemplatePlan) -> Result<(), Reject> {
+        self.cells.clear();
+        self.cells.resize(template.variables.len(), Cell::Null);
+        for &(slot, from, to) in &ways.spans {
+            match self.cells[slot] {
+                Cell::Record(start, end) if record[start..end] != record[from..to] => {
+                    let detail = format!("`{}` stands in it twice, with other values", Slots::name(template, slot));
+                    return Err(Reject::new("ambiguous", detail));
+                }
+                _ => self.cells[slot] = Cell::Record(from, to),
+            }
+        }
+        Ok(())
+    }
+
+    /// The variables that have a value, by name.
+    fn values<'a>(&self, record: &'a [u8], template: &'a TemplatePlan) -> Named<'a> {
+        let variables = template.variables.iter().enumerate();
+        let value = |slot: usize| match self.cells[slot] {
+            Cell::Record(from, to) => Some(&record[from..to]).filter(|value| !is_none(value)),
+            _ => None,
+        };
+        let mut values: Vec<_> =
+            variables.filter_map(|(slot, variable)| Some((variable.name.as_str(), value(slot)?))).collect();
+        values.sort_unstable();
+        values
     }
 
     fn take_apart(&mut self, record: &[u8], cell: Cell, pieces: &[Piece], member: &Member) -> Result<(), Misfit> {
@@ -510,8 +612,27 @@ impl Values {
             Cell::Record(start, end) => &record[start..end],
             Cell::Unescaped(start, end) => &self.unescaped[start..end],
         };
-        (!matches!(value, b"" | b"-")).then_some(value)
+        (!is_none(value)).then_some(value)
     }
+}
+
+/// How a value that is not there is written.
+fn is_none(value: &[u8]) -> bool {
+    matches!(value, b"" | b"-")
+}
+
+fn several(template: &TemplatePlan, first: usize, last: usize) -> Reject {
+    let name = |slot| Slots::name(template, slot);
+    let detail = format!("it can be taken apart in more than one way, from `{}` to `{}`", name(first), name(last));
+    Reject::new("ambiguous", detail)
+}
+
+fn misfit(template: &TemplatePlan, at: Option<usize>) -> Reject {
+    let detail = match at {
+        None => "it does not begin as the configured format does".to_owned(),
+        Some(slot) => format!("what stands at `{}` is not as in the configured format", Slots::name(template, slot)),
+    };
+    Reject::new("format", detail)
 }
 
 /// Keys mostly come in the format's order: the next one is tried first.
@@ -520,6 +641,20 @@ fn lookup(members: &[Member], key: Text<'_>, next: usize) -> Option<usize> {
         return Some(next);
     }
     members.iter().position(|member| key.is(&member.key))
+}
+
+/// Passes over a value under a key that no format has. A caller who can break out of strings in two places could put the
+/// keys between them into an object of their own, and give them anew outside: a format's key has no business there.
+fn foreign(scanner: &mut Scanner<'_>, template: &TemplatePlan) -> Result<(), Misfit> {
+    match scanner.peek() {
+        Some(b'{') => scanner.object(
+            |scanner, key| {
+                if template.has_key(key) { Err(duplicate()) } else { foreign(scanner, template) }
+            },
+        ),
+        Some(b'[') => scanner.array(|scanner| foreign(scanner, template)),
+        _ => Ok(scanner.scalar().map(drop)?),
+    }
 }
 
 fn duplicate() -> Misfit {

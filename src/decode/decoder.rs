@@ -13,6 +13,7 @@ use super::cloudfront::EdgeReader;
 use super::columns::{BATCH_ROWS, Origin};
 use super::envelope::{self, Envelope, Kind, Message};
 use super::error::{ObjectError, Reject};
+use super::failed;
 use super::gunzip::{Gunzip, Space};
 use super::json::Text;
 use super::lines::{Line, Lines};
@@ -28,8 +29,6 @@ use crate::base::{Micros, UtcHour};
 
 /// A batch is also handed over when its records came to so many bytes, so that long ones do not pile up.
 const BATCH_BYTES: usize = 64 << 20;
-/// An envelope may be as long as so many of the longest records.
-const ENVELOPE_RECORDS: usize = 16;
 /// Where the log events of an envelope begin, if it is to be recognised at once.
 const ENVELOPE_HEAD_BYTES: usize = 1024;
 /// More rejects than this in one object, and it is the settings that are wrong.
@@ -88,6 +87,8 @@ struct Sink {
     last_hour: Option<UtcHour>,
     envelope: Envelope,
     envelope_sign: memchr::memmem::Finder<'static>,
+    /// Within what Firehose could not deliver.
+    in_failed: bool,
     message: Vec<u8>,
     /// The positions of records that somebody wants to read.
     wanted: BTreeSet<i64>,
@@ -125,24 +126,15 @@ impl Decoder {
             Reading::Own(_) => "json",
         };
         let of = Origin { source: &plan.source, object, log_kind };
-        let bytes_max = plan.limits.record_bytes_max;
-        let (reader, framing) = match &plan.reading {
-            Reading::Edge(edge) => {
-                let reader = EdgeReader::new(edge, &of, arrived_at);
-                (Reader::Edge(Box::new(reader)), Framing::Lines(Lines::new(bytes_max)))
-            }
-            Reading::Origin(origin) => {
-                (Reader::Origin(Box::new(OriginReader::new(origin, &of))), Framing::values(&plan.limits))
-            }
-            Reading::Standard(standard) => {
-                let reader = StandardReader::new(standard, &of, arrived_at);
-                (Reader::Standard(Box::new(reader)), Framing::Undecided(Vec::new()))
-            }
-            Reading::Own(own) => (Reader::Own(Box::new(OwnReader::new(own, &of))), Framing::values(&plan.limits)),
+        let reader = match &plan.reading {
+            Reading::Edge(edge) => Reader::Edge(Box::new(EdgeReader::new(edge, &of, arrived_at))),
+            Reading::Origin(origin) => Reader::Origin(Box::new(OriginReader::new(origin, &of))),
+            Reading::Standard(standard) => Reader::Standard(Box::new(StandardReader::new(standard, &of, arrived_at))),
+            Reading::Own(own) => Reader::Own(Box::new(OwnReader::new(own, &of))),
         };
         Self {
             gunzip: Gunzip::new(&plan.limits, space),
-            framing,
+            framing: Framing::of(&plan),
             sink: Sink {
                 reader,
                 hasher: KeyHasher::new(&plan.hash_key),
@@ -158,6 +150,7 @@ impl Decoder {
                 last_hour: None,
                 envelope: Envelope::default(),
                 envelope_sign: envelope::sign(),
+                in_failed: false,
                 message: Vec::new(),
                 wanted: BTreeSet::new(),
                 texts: BTreeMap::new(),
@@ -262,8 +255,18 @@ impl Decoder {
 }
 
 impl Framing {
-    fn values(limits: &Limits) -> Self {
-        Self::Values(Values::new(limits.record_bytes_max.saturating_mul(ENVELOPE_RECORDS)))
+    fn of(plan: &Plan) -> Self {
+        match &plan.reading {
+            Reading::Edge(_) => Self::Lines(Lines::new(plan.limits.record_bytes_max)),
+            Reading::Origin(origin) => Self::values(&plan.limits, !origin.literals.is_empty()),
+            Reading::Own(_) => Self::values(&plan.limits, false),
+            Reading::Standard(_) => Self::Undecided(Vec::new()),
+        }
+    }
+
+    fn values(limits: &Limits, takes_text: bool) -> Self {
+        // A single record without envelope may have its own limit's length too.
+        Self::Values(Values::new(limits.document_bytes_max.max(limits.record_bytes_max), takes_text))
     }
 
     fn push(&mut self, plain: &[u8], sink: &mut Sink) -> Result<(), ObjectError> {
@@ -290,7 +293,7 @@ impl Framing {
             return None;
         }
         match held.iter().find(|byte| !byte.is_ascii_whitespace()) {
-            Some(b'{') => Some(Self::values(limits)),
+            Some(b'{') => Some(Self::values(limits, false)),
             None if !ended => None,
             _ => Some(Self::Lines(Lines::new(limits.record_bytes_max))),
         }
@@ -340,7 +343,7 @@ impl Taker for Sink {
         }
         let mut envelope = std::mem::take(&mut self.envelope);
         let found = envelope.read_first(rest, |text, out| plan.unescape(text, out));
-        let limit = self.plan.limits.record_bytes_max.saturating_mul(ENVELOPE_RECORDS);
+        let limit = self.plan.limits.document_bytes_max;
         // The JSON reader takes line ends in strings, where a cut-off document is to be noticed.
         let found = found.filter(|(_, length)| *length <= limit && memchr::memchr(b'\n', &rest[..*length]).is_none());
         let taken = match found {
@@ -371,7 +374,8 @@ impl Taker for Sink {
                 self.envelope = envelope;
                 done
             }
-            Value::Whole(document) => self.record(document),
+            Value::Text(line) if line.trim_ascii().is_empty() => Ok(()),
+            Value::Whole(record) | Value::Text(record) => self.record_or_failed(record),
         }
     }
 }
@@ -384,9 +388,36 @@ impl Sink {
                     Some(reject) => self.reject(record, reject),
                     None => Ok(()),
                 },
-                _ => self.record(record),
+                _ => self.record_or_failed(record),
             },
             Line::TooLong(start) => self.reject(start, Reject::new("too_long", self.too_long())),
+        }
+    }
+
+    /// Reads a record, or the ones in what Firehose could not deliver.
+    fn record_or_failed(&mut self, record: &[u8]) -> Result<(), ObjectError> {
+        match failed::raw_data(record) {
+            None => self.record(record),
+            Some(raw) => self.failed(record, raw),
+        }
+    }
+
+    /// Reads what Firehose could not deliver as if it stood in the object itself.
+    fn failed(&mut self, document: &[u8], raw: Result<Vec<u8>, &'static str>) -> Result<(), ObjectError> {
+        let unpacked = match raw {
+            _ if self.in_failed => Err("an error record of Firehose within another".to_owned()),
+            Ok(raw) => failed::unpacked(raw, &self.plan.limits),
+            Err(what) => Err(what.to_owned()),
+        };
+        match unpacked {
+            Err(detail) => self.reject(document, Reject::new("bad_raw_data", detail)),
+            Ok(plain) => {
+                let mut framing = Framing::of(&self.plan);
+                self.in_failed = true;
+                let read = framing.push(&plain, self).and_then(|()| framing.finish(self));
+                self.in_failed = false;
+                read
+            }
         }
     }
 
@@ -436,8 +467,8 @@ impl Sink {
             Reader::Edge(reader) => reader.read(record, position, self.plan.fingerprints.of(record), &mut self.hasher),
             Reader::Origin(reader) => {
                 // White space around a message is the log service's: the same record without envelope has none.
-                let record = record.trim_ascii();
-                reader.read(record, position, self.plan.fingerprints.of(record), &mut self.hasher)
+                let fingerprint = self.plan.fingerprints.of(record.trim_ascii());
+                reader.read(record, position, fingerprint, &mut self.hasher)
             }
             Reader::Standard(reader) => {
                 // Not TAB: a row may begin or end with an empty value.

@@ -92,13 +92,34 @@ pub enum SpecError {
         /// The path, with dots.
         path: String,
     },
-    /// The access-log format is not a JSON object.
+    /// An access-log format that holds nothing of a request.
+    #[error("the access-log format names no `$context` variable. One that has all that is needed: {}", Api::Rest.recommended())]
+    NoVariables,
+    /// A variable of the access-log format without a name.
+    #[error("a `$context.` in the access-log format names no variable")]
+    NoName,
+    /// Two neighbours in an access-log format, or in one value of it, that cannot be told apart.
     #[error(
-        "the access-log format is not a JSON object; CLF, CSV and XML are not supported yet. Use JSON, for example: {RECOMMENDED_TEMPLATE}"
+        "`{first}` and `{second}` in the access-log format cannot be told apart: {why}; put another variable or a text such as `\" \"` between them, or use JSON with a key for each"
     )]
-    NotJson,
+    Inseparable {
+        /// The variable that comes first.
+        first: String,
+        /// The one behind it.
+        second: String,
+        /// Why not.
+        why: &'static str,
+    },
+    /// An access-log format, not JSON, whose records begin with what callers choose.
+    #[error(
+        "the access-log format begins with `{variable}`, which callers choose: one could send a whole log document there; put `$context.requestId` before it"
+    )]
+    CallerFirst {
+        /// The variable.
+        variable: String,
+    },
     /// The JSON of the access-log format cannot be read.
-    #[error("the access-log format is not valid JSON at byte {at}: {what}")]
+    #[error("the access-log format begins with `{{` and is not valid JSON at byte {at}: {what}")]
     BadTemplate {
         /// Byte offset in the text.
         at: usize,
@@ -117,18 +138,47 @@ pub enum SpecError {
     },
     /// The access-log format lacks a variable.
     #[error(
-        "the access-log format has no `{variable}`: {why}. A format that has all that is needed: {RECOMMENDED_TEMPLATE}"
+        "the access-log format has no `{variable}`: {why}. A format that has all that is needed: {}", .api.recommended()
     )]
     MissingVariable {
         /// The variable to add.
         variable: String,
         /// What it is needed for.
         why: &'static str,
+        /// The kind of API the format is for.
+        api: Api,
     },
 }
 
-/// A JSON access-log format for REST APIs with everything a bill needs; values that callers choose come last.
-pub const RECOMMENDED_TEMPLATE: &str = concat!(
+/// Kinds of API whose access logs have other variables.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Api {
+    /// REST API: has keys.
+    Rest,
+    /// HTTP API: has none; an authorizer says who calls.
+    Http,
+}
+
+impl Api {
+    /// A JSON access-log format with everything a bill needs; values that callers choose come last.
+    pub const fn recommended(self) -> &'static str {
+        match self {
+            Self::Rest => RECOMMENDED_TEMPLATE,
+            Self::Http => RECOMMENDED_HTTP_TEMPLATE,
+        }
+    }
+}
+
+const RECOMMENDED_HTTP_TEMPLATE: &str = concat!(
+    r#"{"extendedRequestId":"$context.extendedRequestId","requestId":"$context.requestId","#,
+    r#""requestTimeEpoch":"$context.requestTimeEpoch","apiId":"$context.apiId","stage":"$context.stage","#,
+    r#""customerId":"$context.authorizer.customerId","httpMethod":"$context.httpMethod","routeKey":"$context.routeKey","#,
+    r#""status":"$context.status","responseLength":"$context.responseLength","#,
+    r#""responseLatency":"$context.responseLatency","integrationLatency":"$context.integrationLatency","#,
+    r#""ip":"$context.identity.sourceIp","path":"$context.path"}"#
+);
+
+const RECOMMENDED_TEMPLATE: &str = concat!(
     r#"{"extendedRequestId":"$context.extendedRequestId","requestId":"$context.requestId","#,
     r#""requestTimeEpoch":"$context.requestTimeEpoch","apiId":"$context.apiId","stage":"$context.stage","#,
     r#""apiKeyId":"$context.identity.apiKeyId","httpMethod":"$context.httpMethod","resourcePath":"$context.resourcePath","#,
@@ -142,18 +192,18 @@ pub const RECOMMENDED_TEMPLATE: &str = concat!(
 #[non_exhaustive]
 pub enum ObjectError {
     /// The compressed data stop before their end.
-    #[error("the gzip data end too early: the object is cut off or still being written")]
+    #[error("the compressed data end too early: the object is cut off or still being written")]
     Truncated,
     /// The compressed data are damaged.
-    #[error("the gzip data are damaged near byte {at} of compression level {level}")]
+    #[error("the compressed data are damaged near byte {at} of compression level {level}")]
     Corrupt {
         /// Bytes read at that level.
         at: u64,
         /// 1 is the outermost.
         level: usize,
     },
-    /// Something that is not gzip follows a complete gzip member.
-    #[error("byte {at} of compression level {level} follows a complete gzip member and starts no other")]
+    /// Something that is not compressed follows a complete compressed member.
+    #[error("byte {at} of compression level {level} follows a complete compressed member and starts no other")]
     TrailingGarbage {
         /// Bytes read at that level.
         at: u64,
@@ -165,6 +215,18 @@ pub enum ObjectError {
     TooLarge {
         /// The limit.
         limit: u64,
+    },
+    /// The object unpacks to so much that it is made to.
+    #[error("each of its bytes unpacks to more than {limit}, the limit `expansion_max`; no log does")]
+    TooDense {
+        /// The limit.
+        limit: u64,
+    },
+    /// The object is packed in a way that is not read.
+    #[error("it is packed as {what}, which is not read")]
+    Unsupported {
+        /// In what way.
+        what: &'static str,
     },
     /// The object is compressed over and over.
     #[error("it is compressed more than {limit} times over")]

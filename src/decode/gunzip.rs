@@ -1,14 +1,16 @@
 //! Compressed bytes in any chunks in, plain chunks out. Gzip is recognised by its magic, never by a name; several
 //! members may follow each other (LF and NUL bytes between them are skipped), and the content may be gzip again, as
-//! CloudWatch Logs through Firehose makes it. Memory is bounded: plain bytes are made only when asked for.
-//! Refused: a cut-off or damaged member, anything else after a member, more levels or bytes than the limits allow.
+//! CloudWatch Logs through Firehose makes it. Other packings (`unpack`) may stand wherever gzip may. Memory is bounded:
+//! plain bytes are made only when asked for. Refused: a cut-off or damaged member, anything else after a member, more
+//! levels or bytes than the limits allow, and more plain bytes for each packed one than any log gives.
 //!
-//! A member that is at hand whole and not too large is inflated at once by libdeflate, in half the time; any other,
+//! A gzip member that is at hand whole and not too large is inflated at once by libdeflate, in half the time; any other,
 //! and every one that libdeflate does not like, by zlib-rs in steps. What comes out is the same.
 
 use flate2::{Decompress, FlushDecompress, Status};
 use libdeflater::{DecompressionError, Decompressor};
 
+use super::unpack::{Begun, Damage, Packing, Sniffed, Then, Unpacker, sniff};
 use super::{Limits, ObjectError};
 
 const MAGIC: [u8; 2] = [0x1f, 0x8b];
@@ -26,6 +28,8 @@ const WHOLE_OUTPUT_MIN: usize = 256 << 10;
 const HEADER_BYTES: usize = 10;
 const TRAILER_BYTES: usize = 8;
 const WINDOW_BITS: u8 = 15;
+/// So many plain bytes may come of however few: the limit on expansion is for what would go on and on.
+const EXPANSION_FREE_BYTES: u64 = 64 << 20;
 
 /// One level of compression, or the plain bytes below the last.
 struct Level {
@@ -44,8 +48,10 @@ enum State {
     Plain,
     /// A member begins, and may yet be inflated at once.
     Begun,
-    /// Inside a member.
+    /// Inside a member of gzip or zlib.
     Member(Box<Decompress>),
+    /// Inside a stream of another packing.
+    Packed(Box<Unpacker>),
     /// After a complete member.
     Between,
 }
@@ -77,12 +83,14 @@ pub(super) struct Gunzip {
     at_once: Decompressor,
     nesting_max: usize,
     bytes_max: u64,
+    expansion_max: u64,
+    pushed: u64,
     ended: bool,
 }
 
 /// Bytes a level made. The buffer is only ever lengthened: what lies beyond `len` is left over from before.
 #[derive(Default)]
-struct Chunk {
+pub(super) struct Chunk {
     buffer: Vec<u8>,
     len: usize,
     /// Bytes handed out already.
@@ -90,7 +98,8 @@ struct Chunk {
 }
 
 impl Chunk {
-    fn space(&mut self, bytes: usize) -> &mut [u8] {
+    /// The buffer, at least that long.
+    pub(super) fn space(&mut self, bytes: usize) -> &mut [u8] {
         if self.buffer.len() < bytes {
             // Grown by itself, it would double: tens of MiB that nobody writes to, and later does.
             self.buffer.reserve_exact(bytes - self.buffer.len());
@@ -118,6 +127,8 @@ impl Gunzip {
             at_once: Decompressor::new(),
             nesting_max: limits.nesting_max,
             bytes_max: limits.object_bytes_max,
+            expansion_max: limits.expansion_max,
+            pushed: 0,
             ended: false,
         }
     }
@@ -134,6 +145,7 @@ impl Gunzip {
 
     /// Takes the object's next bytes; [`Self::plain`] makes plain ones of them.
     pub(super) fn push(&mut self, bytes: &[u8]) {
+        self.pushed += bytes.len() as u64;
         self.levels[0].give(bytes);
     }
 
@@ -178,7 +190,13 @@ impl Gunzip {
             if let Made::Bytes = self.make(at, true)? {
                 return Ok(true);
             }
-            if matches!(self.levels[at].state, State::Member(_)) {
+            let level = &self.levels[at];
+            let is_cut = match &level.state {
+                State::Member(_) => true,
+                State::Packed(unpacker) => !unpacker.may_end() || level.used < level.input.len(),
+                _ => false,
+            };
+            if is_cut {
                 return Err(ObjectError::Truncated);
             }
         }
@@ -190,10 +208,24 @@ impl Gunzip {
         let whole = self.ended || at > 0;
         let (chunk, at_once) = (&mut self.chunk, &mut self.at_once);
         let made = self.levels[at].make(at + 1, self.nesting_max, chunk, at_once, whole, drained)?;
-        if self.levels[at].bytes_out > self.bytes_max {
+        let bytes_out = self.levels[at].bytes_out;
+        if bytes_out > self.bytes_max {
             return Err(ObjectError::TooLarge { limit: self.bytes_max });
         }
+        if bytes_out > EXPANSION_FREE_BYTES && bytes_out / self.expansion_max > self.pushed {
+            return Err(ObjectError::TooDense { limit: self.expansion_max });
+        }
         Ok(made)
+    }
+}
+
+impl State {
+    fn of(packing: Packing) -> Self {
+        match Unpacker::of(packing) {
+            None => Self::Begun,
+            Some(Begun::Zlib(inflate)) => Self::Member(Box::new(inflate)),
+            Some(Begun::Other(unpacker)) => Self::Packed(unpacker),
+        }
     }
 }
 
@@ -241,18 +273,14 @@ impl Level {
         loop {
             let held = &self.input[self.used..];
             match &mut self.state {
-                State::Unknown => {
-                    if held.starts_with(&MAGIC) {
-                        if number > nesting_max {
-                            return Err(ObjectError::TooNested { limit: nesting_max });
-                        }
-                        self.state = State::Begun;
-                    } else if held.len() >= 2 || held.first().is_some_and(|&byte| byte != MAGIC[0] || ended) {
-                        self.state = State::Plain;
-                    } else {
-                        return Ok(Made::NeedsInput);
+                State::Unknown => match sniff(held, ended) {
+                    Sniffed::Packed(_) if number > nesting_max => {
+                        return Err(ObjectError::TooNested { limit: nesting_max });
                     }
-                }
+                    Sniffed::Packed(packing) => self.state = State::of(packing),
+                    Sniffed::Plain if !held.is_empty() => self.state = State::Plain,
+                    _ => return Ok(Made::NeedsInput),
+                },
                 State::Plain => {
                     if held.is_empty() {
                         return Ok(Made::NeedsInput);
@@ -275,13 +303,18 @@ impl Level {
                 State::Between => {
                     let skip = between(held);
                     let rest = &held[skip..];
-                    if rest.starts_with(&MAGIC) {
-                        self.state = State::Begun;
-                    } else if rest.is_empty() || rest == &MAGIC[..1] && !ended {
-                        self.take(skip);
-                        return Ok(Made::NeedsInput);
-                    } else {
-                        return Err(ObjectError::TrailingGarbage { at: self.bytes_in + skip as u64, level: number });
+                    match sniff(rest, ended) {
+                        Sniffed::Packed(packing) => self.state = State::of(packing),
+                        Sniffed::Plain if !rest.is_empty() => {
+                            return Err(ObjectError::TrailingGarbage {
+                                at: self.bytes_in + skip as u64,
+                                level: number,
+                            });
+                        }
+                        _ => {
+                            self.take(skip);
+                            return Ok(Made::NeedsInput);
+                        }
                     }
                     self.take(skip);
                 }
@@ -322,6 +355,24 @@ impl Level {
                         return Ok(Made::Bytes);
                     }
                     if !at_end && (taken == 0 || self.used == self.input.len()) {
+                        return Ok(Made::NeedsInput);
+                    }
+                }
+                State::Packed(unpacker) => {
+                    let step = unpacker.step(held, out).map_err(|damage| match damage {
+                        Damage::Corrupt => ObjectError::Corrupt { at: self.bytes_in, level: number },
+                        Damage::Unsupported(what) => ObjectError::Unsupported { what },
+                    })?;
+                    if step.then == Then::Ends {
+                        self.state = State::Between;
+                    }
+                    self.take(step.taken);
+                    self.bytes_out += step.made as u64;
+                    if step.made > 0 {
+                        out.made(step.made);
+                        return Ok(Made::Bytes);
+                    }
+                    if step.then == Then::NeedsInput {
                         return Ok(Made::NeedsInput);
                     }
                 }

@@ -1,19 +1,24 @@
 //! Bytes of a landing object in, Arrow batches of events and rejects out. No I/O, no clock: bytes are pushed in
 //! any chunks and the same rows come out. A bad record becomes a reject; a bad object (truncated, over a limit) is an error.
 //!
-//! The way of a byte: `gunzip` unpacks; `lines` or `values` find the records, `envelope` the ones within CloudWatch
-//! Logs documents, `parquet_rows` the rows of a Parquet object; `cloudfront`, `standard` (both by `edge_rows`), `apigateway`
-//! or `own_json` (by `json_paths`) read a record into `columns`, hashing keys on the way (`key`, `privacy`, `redact`);
-//! what cannot be read goes to `rejects`, masked (`mask`). `plan` holds what is fixed for a source (`spec`, `fields`,
-//! `template`), `decoder` drives it all for one object, `guess` says which fields its records may have.
+//! The way of a byte: `gunzip` unpacks, with `unpack` for what is not gzip; `lines` or `values` find the records, `envelope`
+//! the ones within CloudWatch Logs documents, `failed` those that Firehose could not deliver, `parquet_rows` the rows of a
+//! Parquet object; `cloudfront`, `standard` (both by `edge_rows`), `apigateway` or `own_json` (by `json_paths`) read a record
+//! into `columns`, hashing keys on the way (`key`, `privacy`, `redact`); what cannot be read goes to `rejects`, masked (`mask`).
+//! `plan` holds what is fixed for a source (`spec`, `fields`; `template` and `literal` for API Gateway's formats, `domain` for
+//! what their variables can hold, `defaults` for the documented ones), `decoder` drives it all for one object, `guess` says
+//! which fields its records may have.
 
 mod apigateway;
 mod cloudfront;
 mod columns;
 mod decoder;
+mod defaults;
+mod domain;
 mod edge_rows;
 mod envelope;
 mod error;
+mod failed;
 mod fields;
 mod fingerprint;
 mod guess;
@@ -23,6 +28,7 @@ mod json_paths;
 mod key;
 mod label;
 mod lines;
+mod literal;
 mod lockstep;
 mod mask;
 mod own_json;
@@ -35,14 +41,15 @@ mod spec;
 mod standard;
 mod template;
 mod text;
+mod unpack;
 mod values;
 
 use crate::base::Micros;
 
 pub use decoder::{Counts, Decoder};
-pub use error::{ObjectError, RECOMMENDED_TEMPLATE, SpecError};
+pub use error::{Api, ObjectError, SpecError};
 pub use gunzip::Space;
-pub use plan::DecodePlan;
+pub use plan::{DecodePlan, names_a_caller};
 pub use privacy::{key_ref, secret_check_value};
 pub use rejects::REJECT_SCHEMA;
 pub use spec::{

@@ -5,16 +5,18 @@ use std::sync::Arc;
 
 use super::apigateway::{Fmt, OriginPlan, Slots};
 use super::cloudfront::EdgePlan;
+use super::defaults::DEFAULTS;
 use super::edge_rows::{EdgeKey, EdgeRules};
-use super::error::SpecError;
+use super::error::{Api, SpecError};
 use super::fields::{FIELDS, Field, Layout};
 use super::fingerprint::Fingerprints;
+use super::literal::Literal;
 use super::lockstep::Lockstep;
 use super::mask::Masker;
 use super::own_json::OwnPlan;
 use super::privacy::secret_check_value;
 use super::standard::{Columns, StandardPlan};
-use super::template::TemplatePlan;
+use super::template::{TemplatePlan, name_length};
 use super::{
     ClientIp, DECODER_GENERATION, FieldSet, Format, Identifies, KeySecret, KeySpec, Limits, Micros, OwnJson, Privacy,
     SourceSpec, Template,
@@ -274,7 +276,9 @@ fn own(spec: &SourceSpec, own: &OwnJson, client_ip: ClientIp) -> Result<Checked,
 }
 
 fn origin(spec: &SourceSpec, templates: &[Template], client_ip: ClientIp) -> Result<Checked, SpecError> {
-    ordered(templates.iter().map(|template| template.from), "format")?;
+    if !templates.is_empty() {
+        ordered(templates.iter().map(|template| template.from), "format")?;
+    }
     let key = match &spec.key {
         KeySpec::None => None,
         KeySpec::Variable(name) => Some(name.strip_prefix("$context.").unwrap_or(name)),
@@ -291,11 +295,30 @@ fn origin(spec: &SourceSpec, templates: &[Template], client_ip: ClientIp) -> Res
     if hashes && spec.identifies == Identifies::Customer {
         return Err(SpecError::HashedCustomer);
     }
-    let (mut formats, mut key_names, mut warnings) = (Vec::new(), Vec::new(), Vec::new());
-    for Template { text, .. } in templates {
-        let template = TemplatePlan::new(text)?;
+    let (mut formats, mut literals, mut key_names, mut warnings) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+    let given = templates.iter().map(|template| template.text.as_str());
+    // Without a `format` the documented ones are known, of these only those that have the key.
+    let known = DEFAULTS.iter().copied().filter(|text| templates.is_empty() && (key.is_none() || names(text, key)));
+    let texts: Vec<&str> = given.chain(known).collect();
+    if texts.is_empty() {
+        let variable = format!("$context.{}", key.unwrap_or_default());
+        return Err(SpecError::MissingVariable {
+            variable,
+            why: "it is the configured key, and no `format` is given; the documented formats do not have it",
+            api: Api::Rest,
+        });
+    }
+    for text in texts {
+        let (literal, template) = if text.trim_start().starts_with('{') {
+            (None, TemplatePlan::new(text)?)
+        } else {
+            let (literal, template) = Literal::new(text)?;
+            (Some(literal), template)
+        };
         let slots = Slots::new(&template, key);
-        let missing = |variable: &str, why| Err(SpecError::MissingVariable { variable: variable.to_owned(), why });
+        let is_http = template.slot("routeKey").is_some() && template.slot("resourcePath").is_none();
+        let api = if is_http { Api::Http } else { Api::Rest };
+        let missing = |variable: &str, why| Err(SpecError::MissingVariable { variable: variable.to_owned(), why, api });
         if slots.request_id.is_none() && slots.extended_id.is_none() {
             return missing("$context.extendedRequestId", "it tells a record delivered twice from two requests");
         }
@@ -303,14 +326,34 @@ fn origin(spec: &SourceSpec, templates: &[Template], client_ip: ClientIp) -> Res
             return missing("$context.requestTimeEpoch", "every event needs its time");
         }
         match (key, slots.key) {
+            (Some(name @ ("identity.apiKeyId" | "identity.apiKey")), None) if is_http => {
+                let why =
+                    "it is the configured key, but HTTP APIs have no API keys: let an authorizer tell the customer";
+                return missing(&format!("$context.{name}"), why);
+            }
             (Some(name), None) => return missing(&format!("$context.{name}"), "it is the configured key"),
             (_, Some(slot)) => key_names.push(template.variables[slot].key.to_ascii_lowercase().into_bytes()),
             _ => {}
         }
-        let lockstep = Lockstep::new(text, |name| template.slot(name));
-        formats.push(Fmt { template, slots, lockstep });
+        match literal {
+            None => {
+                let lockstep = Lockstep::new(text, |name| template.slot(name));
+                formats.push(Fmt { template, slots, lockstep });
+            }
+            Some(literal) => {
+                if literal.is_fragile() {
+                    warnings.push(
+                        "the format is not JSON and has several values that callers choose: a record in which they hold what separates them is rejected, and nobody is billed for it; use JSON".to_owned(),
+                    );
+                }
+                literals.push((literal, Fmt { template, slots, lockstep: None }));
+            }
+        }
     }
-    let unforgeable = formats.iter().all(Fmt::id_is_unforgeable);
+    if key.is_none() {
+        warnings.push("the source has no `key`: all its usage is anonymous".to_owned());
+    }
+    let unforgeable = formats.iter().chain(literals.iter().map(|(_, format)| format)).all(Fmt::id_is_unforgeable);
     if !unforgeable {
         warnings.push(
             "`$context.requestId` of a REST API can be chosen by the caller: repeated ids cannot be held as conflicts; add `$context.extendedRequestId` to the format".to_owned(),
@@ -329,8 +372,30 @@ fn origin(spec: &SourceSpec, templates: &[Template], client_ip: ClientIp) -> Res
         }
     }
     let canonical = templates.iter().map(|template| format!("{:?} {}", template.from, template.text)).collect();
-    let reading = Reading::Origin(Arc::new(OriginPlan { formats, constants: spec.set.clone(), client_ip }));
+    let reading = Reading::Origin(Arc::new(OriginPlan { formats, literals, constants: spec.set.clone(), client_ip }));
     Ok(Checked { reading, unforgeable, hashes, key_names, warnings, canonical })
+}
+
+/// Whether a documented format has the key.
+fn names(text: &str, key: Option<&str>) -> bool {
+    key.is_some_and(|key| variables(text).any(|name| name == key))
+}
+
+/// The names of a format's variables, without `$context.`.
+fn variables(text: &str) -> impl Iterator<Item = &str> {
+    text.split("$context.").skip(1).map(|rest| &rest[..name_length(rest.as_bytes())])
+}
+
+/// Whether an access-log format has a variable that tells whose request it is.
+pub fn names_a_caller(format: &str) -> bool {
+    variables(format).any(|name| {
+        matches!(
+            name,
+            "identity.apiKeyId" | "identity.apiKey" | "identity.user" | "identity.caller" | "identity.userArn"
+        ) || name.starts_with("identity.cognito")
+            || name.starts_with("identity.clientCert.")
+            || name.starts_with("authorizer.")
+    })
 }
 
 /// Each but the first has a `from`, and they rise.

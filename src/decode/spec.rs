@@ -30,7 +30,8 @@ pub enum Format {
     CloudFrontStandard(Vec<FieldSet>),
     /// JSON objects that a function or backend of one's own writes; bare or in CloudWatch Logs envelopes.
     Json(OwnJson),
-    /// API Gateway access logs of the configured templates, ordered by `from`; bare or in CloudWatch Logs envelopes.
+    /// API Gateway access logs of the configured templates, ordered by `from`; bare or in CloudWatch Logs envelopes. None: the
+    /// documented ones.
     ApiGateway(Vec<Template>),
 }
 
@@ -162,6 +163,11 @@ pub struct Limits {
     pub record_bytes_max: usize,
     /// Bytes of one object after decompression; more is an error of the object.
     pub object_bytes_max: u64,
+    /// Bytes of one document that holds records, such as a CloudWatch Logs envelope; a longer one is a reject.
+    pub document_bytes_max: usize,
+    /// Plain bytes that may come of each byte of a compressed object, once it has unpacked to more than 64 MiB; more is an
+    /// error of the object.
+    pub expansion_max: u64,
     /// Times an object may be compressed over.
     pub nesting_max: usize,
     /// Different event hours in one object; more is an error of the object.
@@ -176,6 +182,8 @@ impl Default for Limits {
         Self {
             record_bytes_max: 2 << 20,
             object_bytes_max: 4 << 30,
+            document_bytes_max: 32 << 20,
+            expansion_max: 200,
             nesting_max: 3,
             hours_max: 24 * 62,
             parquet_bytes_max: 256 << 20,

@@ -1,5 +1,5 @@
-//! An API Gateway access-log format, as configured in the stage, to a plan for taking records apart again: which key
-//! of which object holds which `$context` variable. A value is one variable, fixed text, or variables between fixed
+//! An API Gateway access-log format in JSON, as configured in the stage, to a plan for taking records apart again: which
+//! key of which object holds which `$context` variable. A value is one variable, fixed text, or variables between fixed
 //! text where that can be told apart; keys may have any name, and objects may lie inside each other.
 
 use super::error::SpecError;
@@ -65,9 +65,6 @@ impl TemplatePlan {
             at: 0,
             plan: Self { objects: Vec::new(), keys: 0, variables: Vec::new() },
         };
-        if reader.peek() != Some(b'{') {
-            return Err(SpecError::NotJson);
-        }
         reader.object(1)?;
         if reader.peek().is_some() {
             return reader.bad("something follows the object");
@@ -78,6 +75,11 @@ impl TemplatePlan {
     /// The place of a variable.
     pub(super) fn slot(&self, name: &str) -> Option<usize> {
         self.variables.iter().position(|variable| variable.name == name)
+    }
+
+    /// Whether any of its objects has such a key.
+    pub(super) fn has_key(&self, key: Text<'_>) -> bool {
+        self.objects.iter().flatten().any(|member| key.is(&member.key))
     }
 }
 
@@ -188,9 +190,7 @@ impl Reader<'_> {
                 pieces.push(Piece::Fixed(rest[..at].to_vec()));
             }
             rest = &rest[at + SIGIL.len()..];
-            let is_part = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'.');
-            let length = rest.iter().position(|byte| !is_part(byte)).unwrap_or(rest.len());
-            let name = rest[..length].strip_suffix(b".").unwrap_or(&rest[..length]);
+            let name = &rest[..name_length(rest)];
             if name.is_empty() {
                 return Err(ambiguous(key, "a `$context.` names no variable"));
             }
@@ -204,7 +204,7 @@ impl Reader<'_> {
             [Piece::Variable(slot)] => Ok(Shape::Variable(*slot)),
             [] | [Piece::Fixed(_)] => Ok(Shape::Fixed),
             _ => {
-                self.check_mixed(key, &pieces)?;
+                self.check_mixed(&pieces)?;
                 Ok(Shape::Mixed(pieces))
             }
         }
@@ -221,25 +221,34 @@ impl Reader<'_> {
 
     /// Several variables can be told apart where each but the last is a single word and a blank, or another byte that
     /// no such word holds, follows it.
-    fn check_mixed(&self, key: &[u8], pieces: &[Piece]) -> Result<(), SpecError> {
-        let variables = pieces.iter().filter(|piece| matches!(piece, Piece::Variable(_))).count();
-        let mut seen = 0;
+    fn check_mixed(&self, pieces: &[Piece]) -> Result<(), SpecError> {
         for (at, piece) in pieces.iter().enumerate() {
             let Piece::Variable(slot) = piece else { continue };
-            seen += 1;
-            if seen == variables {
-                break;
-            }
+            let next = pieces[at + 1..].iter().find_map(|piece| match piece {
+                Piece::Variable(slot) => Some(*slot),
+                Piece::Fixed(_) => None,
+            });
+            let Some(next) = next else { break };
+            let name = |slot: usize| format!("$context.{}", self.plan.variables[slot].name);
+            let inseparable = |why| Err(SpecError::Inseparable { first: name(*slot), second: name(next), why });
             match pieces.get(at + 1) {
                 Some(Piece::Fixed(text)) if matches!(text[0], b' ' | b'\t' | b'|' | b';' | b',' | b'"') => {}
-                _ => return Err(ambiguous(key, "two variables stand together without a blank, `|`, `;`, `,` or `\"`")),
+                _ => return inseparable("neither a blank nor `|`, `;`, `,` or `\"` follows the first"),
             }
             if !is_one_word(&self.plan.variables[*slot].name) {
-                return Err(ambiguous(key, "a variable that can hold blanks stands before another"));
+                return inseparable("the first can hold blanks");
             }
         }
         Ok(())
     }
+}
+
+/// Bytes of the name at the start of what follows a [`SIGIL`].
+pub(super) fn name_length(text: &[u8]) -> usize {
+    let is_part = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'.');
+    let length = text.iter().position(|byte| !is_part(byte)).unwrap_or(text.len());
+    let is_end = |byte: &u8| !matches!(byte, b'-' | b'.');
+    text[..length].iter().rposition(is_end).map_or(0, |last| last + 1)
 }
 
 /// Variables whose values never hold a blank or a separator, whatever a caller sends.
@@ -299,24 +308,23 @@ mod tests {
         let plan = TemplatePlan::new(r#"{"t":"[$context.requestTime]","s":"$context.status $context.path"}"#).unwrap();
         let Shape::Mixed(pieces) = &plan.objects[0][0].value else { panic!() };
         assert_eq!(pieces[1], Piece::Variable(0));
-        for (text, key) in [
-            (r#"{"a":"$context.status","b":"$context.path $context.status"}"#, "b"),
-            (r#"{"b":"$context.status-$context.path"}"#, "b"),
-            (r#"{"b":"$context.status.x$context."}"#, "b"),
-            (r#"{"b":["$context.status"]}"#, "b"),
+        for (text, named) in [
+            (r#"{"a":"$context.status","b":"$context.path $context.status"}"#, ["path", "status"]),
+            (r#"{"b":"$context.status-$context.path"}"#, ["status", "path"]),
         ] {
-            let Err(SpecError::AmbiguousTemplate { key: named, .. }) = TemplatePlan::new(text) else {
-                panic!("{text}")
-            };
-            assert_eq!(named, key);
+            let Err(SpecError::Inseparable { first, second, .. }) = TemplatePlan::new(text) else { panic!("{text}") };
+            assert_eq!([first, second], named.map(|name| format!("$context.{name}")));
+        }
+        for text in [r#"{"b":"$context.status.x$context."}"#, r#"{"b":["$context.status"]}"#] {
+            let Err(SpecError::AmbiguousTemplate { key, .. }) = TemplatePlan::new(text) else { panic!("{text}") };
+            assert_eq!(key, "b");
         }
     }
 
     #[test]
-    fn other_formats_and_broken_json_are_refused() {
-        assert_eq!(TemplatePlan::new("$context.identity.sourceIp $context.requestId").unwrap_err(), SpecError::NotJson);
-        assert_eq!(TemplatePlan::new("").unwrap_err(), SpecError::NotJson);
+    fn broken_json_is_refused() {
         for text in [
+            "",
             "{",
             "{\"a\"",
             "{\"a\":}",

@@ -2,6 +2,8 @@
 //! structure is followed here: strings, brackets, and what may follow what. That is enough to notice a broken object
 //! early (a record cut off, a quote that was not escaped) and to go on after it: at the next line, or at the next `{`
 //! that stands where none could. What was passed over is handed on as one reject, never dropped.
+//!
+//! Where formats that are not JSON are configured, whatever is no JSON object within one line is a record of text: a line.
 
 use super::ObjectError;
 
@@ -14,6 +16,8 @@ const DEPTH_MAX: u32 = 64;
 pub(super) enum Value<'a> {
     /// One JSON object, balanced but not checked further.
     Whole(&'a [u8]),
+    /// A line that is no JSON object, where such records are expected; without its end.
+    Text(&'a [u8]),
     /// The start of something else, and why it is none.
     Broken { start: &'a [u8], bytes: u64, reason: &'static str, detail: &'static str },
 }
@@ -34,6 +38,8 @@ pub(super) struct Values {
     /// Bytes of the value begun that came in earlier chunks.
     bytes: u64,
     bytes_max: usize,
+    /// Lines of text are records too.
+    takes_text: bool,
     in_string: bool,
     escaped: bool,
     /// Last significant byte outside strings; `"` for a string's end, `a` for any literal.
@@ -49,6 +55,8 @@ enum Mode {
     Between,
     Inside,
     Skipping,
+    /// Within a line of text.
+    Text,
 }
 
 /// What a byte inside a value means for it.
@@ -65,12 +73,14 @@ enum Step {
 }
 
 impl Values {
-    pub(super) fn new(bytes_max: usize) -> Self {
+    /// `bytes_max` bounds one value. `takes_text`: lines of text are records too.
+    pub(super) fn new(bytes_max: usize, takes_text: bool) -> Self {
         Self {
             mode: Mode::Between,
             carry: Vec::new(),
             bytes: 0,
             bytes_max,
+            takes_text,
             in_string: false,
             escaped: false,
             previous: 0,
@@ -88,7 +98,8 @@ impl Values {
             match self.mode {
                 Mode::Between => {
                     let byte = chunk[at];
-                    if byte.is_ascii_whitespace() || byte == 0 {
+                    // A tab may be where the first value of a line of text is missing.
+                    if byte.is_ascii_whitespace() && !(byte == b'\t' && self.takes_text) || byte == 0 {
                         at += 1;
                         continue;
                     }
@@ -100,10 +111,19 @@ impl Values {
                         }
                         self.begin();
                         at += 1;
+                    } else if self.takes_text {
+                        self.mode = Mode::Text;
                     } else {
                         self.skip("not_json", "a record begins with something other than `{`");
                     }
                 }
+                Mode::Text => {
+                    let Some(length) = memchr::memchr(b'\n', &chunk[at..]) else { break };
+                    at += length;
+                    self.hand_over(&chunk[start..at], on)?;
+                }
+                // A document of the log service has no line ends: this is the end of a line that only looked like one.
+                Mode::Inside if self.takes_text && chunk[at] == b'\n' => self.mode = Mode::Text,
                 Mode::Inside => {
                     if self.in_string && !self.escaped {
                         match memchr::memchr3(b'"', b'\\', b'\n', &chunk[at..]) {
@@ -116,6 +136,9 @@ impl Values {
                         Step::Ends => {
                             at += 1;
                             self.hand_over(&chunk[start..at], on)?;
+                        }
+                        Step::BreaksBefore | Step::BreaksAtLineEnd | Step::Breaks if self.takes_text => {
+                            self.mode = Mode::Text;
                         }
                         Step::BreaksBefore => {
                             self.reason = ("bad_json", "the object is not closed before the next one");
@@ -152,6 +175,10 @@ impl Values {
     pub(super) fn finish(&mut self, on: &mut impl Taker) -> Result<(), ObjectError> {
         if self.mode == Mode::Inside {
             self.reason = ("bad_json", "the object ends within a record");
+        }
+        if self.mode == Mode::Text || self.mode == Mode::Inside && self.takes_text {
+            self.mode = Mode::Text;
+            return self.hand_over(&[], on);
         }
         if self.mode != Mode::Between { self.give_up(&[], on) } else { Ok(()) }
     }
@@ -228,15 +255,16 @@ impl Values {
 
     fn hand_over(&mut self, part: &[u8], on: &mut impl Taker) -> Result<(), ObjectError> {
         if self.bytes + part.len() as u64 > self.bytes_max as u64 {
-            self.reason = ("too_long", "longer than the limit for one JSON object");
+            self.reason = ("too_long", "longer than the limit for one document");
             return self.give_up(part, on);
         }
-        self.mode = Mode::Between;
+        let is_text = std::mem::replace(&mut self.mode, Mode::Between) == Mode::Text;
+        let value = |bytes| if is_text { Value::Text(bytes) } else { Value::Whole(bytes) };
         if self.carry.is_empty() {
-            return on.value(Value::Whole(part));
+            return on.value(value(part));
         }
         self.carry.extend_from_slice(part);
-        let handed = on.value(Value::Whole(&self.carry));
+        let handed = on.value(value(&self.carry));
         self.carry.clear();
         self.bytes = 0;
         handed
@@ -269,6 +297,7 @@ mod tests {
         fn value(&mut self, value: Value<'_>) -> Result<(), ObjectError> {
             self.0.push(match value {
                 Value::Whole(bytes) => String::from_utf8_lossy(bytes).into_owned(),
+                Value::Text(bytes) => format!("text {}", String::from_utf8_lossy(bytes)),
                 Value::Broken { start, bytes, reason, .. } => {
                     format!("{reason} {bytes} {}", String::from_utf8_lossy(start))
                 }
@@ -278,7 +307,11 @@ mod tests {
     }
 
     fn split_chunks(chunks: &[&[u8]], bytes_max: usize) -> Vec<String> {
-        let mut values = Values::new(bytes_max);
+        chunks_of(chunks, bytes_max, false)
+    }
+
+    fn chunks_of(chunks: &[&[u8]], bytes_max: usize, takes_text: bool) -> Vec<String> {
+        let mut values = Values::new(bytes_max, takes_text);
         let mut kept = Keep(Vec::new());
         for chunk in chunks {
             values.push(chunk, &mut kept).unwrap();
@@ -289,13 +322,32 @@ mod tests {
 
     /// Splits the text whole, byte by byte and at every place in two: always into the same.
     fn split(text: &str) -> Vec<String> {
-        let whole = split_chunks(&[text.as_bytes()], 1000);
+        split_as(text, false)
+    }
+
+    fn split_as(text: &str, takes_text: bool) -> Vec<String> {
+        let whole = chunks_of(&[text.as_bytes()], 1000, takes_text);
         let single: Vec<&[u8]> = text.as_bytes().chunks(1).collect();
-        assert_eq!(split_chunks(&single, 1000), whole);
+        assert_eq!(chunks_of(&single, 1000, takes_text), whole);
         for at in 0..text.len() {
-            assert_eq!(split_chunks(&[&text.as_bytes()[..at], &text.as_bytes()[at..]], 1000), whole);
+            assert_eq!(chunks_of(&[&text.as_bytes()[..at], &text.as_bytes()[at..]], 1000, takes_text), whole);
         }
         whole
+    }
+
+    #[test]
+    fn lines_of_text_are_records_where_they_are_expected() {
+        let split = |text: &str| split_as(text, true);
+        assert_eq!(
+            split("a {b}\n{\"c\":1} {\"d\":2}\r\n\n\tlast"),
+            ["text a {b}", "{\"c\":1}", "{\"d\":2}", "text \tlast"]
+        );
+        assert_eq!(split("{\"c\":1}after\n"), ["{\"c\":1}", "text after"]);
+        for open in ["{\"a\":", "{\"a\":\"b", "{]", "{\"a\":1{", "{\"a\":{"] {
+            assert_eq!(split(&format!("{open}\nnext\n")), [format!("text {open}"), "text next".to_owned()]);
+        }
+        assert_eq!(split("{\"a\":")[0], "text {\"a\":");
+        assert!(split(&format!("{}\nb", "x".repeat(2000)))[0].starts_with("too_long 2000 x"));
     }
 
     #[test]

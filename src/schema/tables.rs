@@ -150,7 +150,7 @@ const ORIGIN_REQUESTS: &[Column] = &[
     col("api_id", Text, "API Gateway API id"),
     col("stage", Text, "API stage"),
     col("domain", Text, "domain name the request came to"),
-    col("method", Text, "HTTP method"),
+    col("method", Text, "HTTP method; of WebSocket APIs CONNECT, MESSAGE or DISCONNECT"),
     col("route", Text, "resource path or route key of the API"),
     col("path", Text, "request path, without query"),
     col("status", SmallInt, "HTTP status the client got"),

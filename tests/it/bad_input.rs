@@ -101,8 +101,8 @@ fn an_object_that_fails_whole_is_told_tried_again_and_stops_no_other() {
     assert_eq!(ran.code, 1);
     assert_snapshot!(ran.err, @"
     edge: columns.tsv cannot be converted: records have 9 columns, the configured `fields` have 10: the two do not belong together; they fit the configured set without `cs-headers-count`; it is tried again by the next run
-    edge: tail.gz cannot be converted: byte 268 of compression level 1 follows a complete gzip member and starts no other; it is tried again by the next run
-    edge: truncated.gz cannot be converted: the gzip data end too early: the object is cut off or still being written; it is tried again by the next run
+    edge: tail.gz cannot be converted: byte 268 of compression level 1 follows a complete compressed member and starts no other; it is tried again by the next run
+    edge: truncated.gz cannot be converted: the compressed data end too early: the object is cut off or still being written; it is tried again by the next run
     ");
     assert_eq!(events(&shell), "5");
     // No receipt and no staged file of what failed.

@@ -1,10 +1,12 @@
 //! Objects as they lie in a bucket, to rows: everything through the public surface of `decode`.
 
 mod fixtures;
+mod formats;
 mod keys;
 mod objects;
 mod origin;
 mod own_json;
+mod packings;
 mod properties;
 mod round_trip;
 mod standard;

@@ -127,7 +127,7 @@ fn reads_a_whole_configuration() {
     key ["acme","abc123",null,"main",["2025-12-31T23:00:00Z",null],[]]
     plan ["pro",null,"USD",[]]
     price ["pro",0,"calls","api_calls","per_unit",[[[null,"0.0004"]],null,null],[],["1969-12-31T23:00:00Z",null]]
-    limits [2097152,4294967296,3,1488]
+    limits [2097152,4294967296,33554432,200,3,1488]
     privacy ["client_ip","keep"]
     "#);
 }
@@ -329,6 +329,25 @@ fn duplicate_names_are_told() {
     meterlake.toml:10: source `origin` is defined twice
     meterlake.toml:24: meter `api_calls` is defined twice
     "#);
+}
+
+#[test]
+fn a_format_may_be_left_out_and_one_that_names_nobody_must_be_meant() {
+    let without = |what: &str| -> String {
+        ORIGIN.lines().filter(|line| !line.starts_with(what)).map(|line| format!("{line}\n")).collect()
+    };
+    let settings =
+        Files::new(&[&without("format").replace("identity.apiKeyId", "identity.user"), METER]).load().unwrap();
+    assert!(matches!(&settings.sources[0].spec.format, Format::ApiGateway(templates) if templates.is_empty()));
+
+    let nobody = without("key").replace(",\"key\":\"$context.identity.apiKeyId\"", "");
+    let wrong = Files::new(&[&nobody, METER]).wrong();
+    assert!(wrong.contains("add `$context.identity.apiKeyId`") && wrong.contains("\"resourcePath\""), "{wrong}");
+    let http = nobody.replace("\"}", "\",\"r\":\"$context.routeKey\"}");
+    let wrong = Files::new(&[&http, METER]).wrong();
+    assert!(wrong.contains("add `$context.authorizer.customerId`") && wrong.contains("\"routeKey\""), "{wrong}");
+    let meant = Files::new(&[&nobody, "key = \"none\"\n", METER]).load().unwrap();
+    assert_eq!(meant.sources[0].spec.key, KeySpec::None);
 }
 
 #[test]

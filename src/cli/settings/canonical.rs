@@ -27,14 +27,30 @@ pub(super) fn text(settings: &Settings) -> String {
         ClientIp::Truncate => "truncate",
         ClientIp::Drop => "drop",
     };
-    let Limits { record_bytes_max, object_bytes_max, nesting_max, hours_max, parquet_bytes_max } = &settings.limits;
-    // Only where it is set: a lake's generation is not to change with a new limit that nobody set.
-    let parquet = Some(parquet_bytes_max).filter(|bytes| **bytes != Limits::default().parquet_bytes_max);
+    let Limits {
+        record_bytes_max,
+        object_bytes_max,
+        document_bytes_max,
+        expansion_max,
+        nesting_max,
+        hours_max,
+        parquet_bytes_max,
+    } = &settings.limits;
+    let usual = Limits::default();
     let mut last = vec![
         fact("privacy", &[json!("client_ip"), json!(client_ip)]),
         fact("limits", &[json!(record_bytes_max), json!(object_bytes_max), json!(nesting_max), json!(hours_max)]),
     ];
-    last.extend(parquet.map(|bytes| fact("limits", &[json!("parquet_bytes_max"), json!(bytes)])));
+    // Only where they are set: a lake's generation is not to change with a new limit that nobody set.
+    for (name, value, is_usual) in [
+        ("document_bytes_max", json!(document_bytes_max), *document_bytes_max == usual.document_bytes_max),
+        ("expansion_max", json!(expansion_max), *expansion_max == usual.expansion_max),
+        ("parquet_bytes_max", json!(parquet_bytes_max), *parquet_bytes_max == usual.parquet_bytes_max),
+    ] {
+        if !is_usual {
+            last.push(fact("limits", &[json!(name), value]));
+        }
+    }
     part(last);
     lines.into_iter().fold(String::new(), |mut text, line| {
         // Writing to a string cannot fail.

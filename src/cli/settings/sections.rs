@@ -123,6 +123,8 @@ pub(super) fn limits(root: &Section<'_>) -> (Limits, u32) {
     let known = [
         "record_bytes_max",
         "object_bytes_max",
+        "document_bytes_max",
+        "expansion_max",
         "nesting_max",
         "hours_max",
         "parquet_bytes_max",
@@ -138,6 +140,12 @@ pub(super) fn limits(root: &Section<'_>) -> (Limits, u32) {
     }
     if let Some(bytes) = number("object_bytes_max", 1_024..=1 << 50) {
         limits.object_bytes_max = bytes.unsigned_abs();
+    }
+    if let Some(bytes) = size("document_bytes_max", 1_024..=1 << 30) {
+        limits.document_bytes_max = bytes;
+    }
+    if let Some(times) = number("expansion_max", 10..=1_000_000) {
+        limits.expansion_max = times.unsigned_abs();
     }
     if let Some(times) = size("nesting_max", 0..=16) {
         limits.nesting_max = times;

@@ -5,7 +5,9 @@ use crate::base::document::{Item, Section};
 use crate::base::problem::listed;
 use crate::base::time::ParseTimeError;
 use crate::billing::is_hashed;
-use crate::decode::{Constants, FieldSet, Format, Identifies, KeySpec, OwnJson, SourceSpec, Template};
+use crate::decode::{
+    Api, Constants, FieldSet, Format, Identifies, KeySpec, OwnJson, SourceSpec, Template, names_a_caller,
+};
 use crate::schema::Table;
 
 use super::place::Place;
@@ -120,6 +122,9 @@ fn source<'d>(section: Section<'d>, around: &Around<'_>) -> Declared<'d> {
         (None, _) => Some(KeySpec::None),
         (Some(_), None) => None,
     };
+    if section.get("key").is_none() {
+        check_anonymous(&section, format.as_ref());
+    }
     let identifies = identifies(&section, key.as_ref());
     let set = constants(&section);
     let heartbeat = section.get("heartbeat").map_or(Some(false), |item| item.boolean());
@@ -178,7 +183,11 @@ fn format(section: &Section<'_>, kind: Kind) -> Option<Format> {
             Some(item) => field_sets(&item).map(Format::CloudFrontStandard),
             None => Some(Format::CloudFrontStandard(Vec::new())),
         },
-        Kind::ApiGateway => templates(&section.required("format")?).map(Format::ApiGateway),
+        // The documented formats are recognised by themselves.
+        Kind::ApiGateway => match section.get("format") {
+            Some(item) => templates(&item).map(Format::ApiGateway),
+            None => Some(Format::ApiGateway(Vec::new())),
+        },
         Kind::Json => own_json(section).map(Format::Json),
     }
 }
@@ -269,6 +278,23 @@ fn instant(item: &Item<'_>) -> Option<Micros> {
     text.parse().map_err(|error: ParseTimeError| item.problem(error.to_string())).ok()
 }
 
+/// A format that cannot tell whose request it was gives usage that nobody is billed for: only if told so.
+fn check_anonymous(section: &Section<'_>, format: Option<&Format>) {
+    let Some(Format::ApiGateway(templates)) = format else { return };
+    if let Some(Template { text, .. }) = templates.iter().find(|template| !names_a_caller(&template.text)) {
+        let is_http = text.contains("$context.routeKey") && !text.contains("$context.resourcePath");
+        let (variable, api) = match is_http {
+            true => ("$context.authorizer.customerId", Api::Http),
+            false => ("$context.identity.apiKeyId", Api::Rest),
+        };
+        section.problem(format!(
+            "the access-log format says nothing of whose request it was: add `{variable}` to it in the stage and name it as `key`, \
+             or set `key = \"none\"` if nobody is billed. A format that has all that is needed: {}",
+            api.recommended()
+        ));
+    }
+}
+
 fn key(item: &Item<'_>, kind: Kind) -> Option<KeySpec> {
     const FOR_EDGE: &str = "a CloudFront source has its key in { header = \"x-api-key\" }, { log_data = \"k\" } \
         or { query = \"api_key\" }";
@@ -279,6 +305,7 @@ fn key(item: &Item<'_>, kind: Kind) -> Option<KeySpec> {
     // Never the value: somebody may have put a key here.
     match (kind, item.is_table()) {
         (Kind::ApiGateway, false) => match item.text()? {
+            "none" => Some(KeySpec::None),
             text if text.strip_prefix("$context.").is_some_and(|rest| !rest.is_empty()) => {
                 Some(KeySpec::Variable(text.to_owned()))
             }
