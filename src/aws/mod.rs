@@ -3,14 +3,17 @@
 //! roles, web identity), endpoints likewise. Nothing outside this folder names a type of the AWS SDK.
 
 mod credentials;
+pub mod lambda;
 mod s3;
 mod secrets;
+mod sqs;
 
 use std::sync::Arc;
 
 use aws_config::{BehaviorVersion, SdkConfig};
 
 pub use s3::S3;
+pub use sqs::Sqs;
 
 /// What AWS answered, or why it could not be asked.
 #[derive(Debug, thiserror::Error)]

@@ -40,11 +40,9 @@ pub(crate) enum Command {
     /// Convert what is new, build what is stale, print a summary: the main job.
     Run,
     /// Decode new landing objects into staged files.
-    Convert {
-        /// Only objects whose key starts with this.
-        #[arg(value_name = "PREFIX")]
-        prefixes: Vec<String>,
-    },
+    Convert(ConvertArgs),
+    /// Convert what a queue of S3 notifications names, and build every so often; any number may run.
+    Worker(WorkerArgs),
     /// Bring the tables up to date with what is staged.
     Build,
     /// Decode the objects of some days again under the present configuration and replace their events.
@@ -119,6 +117,37 @@ pub(crate) enum Command {
 pub(crate) enum KeysCommand {
     /// Print the fingerprint of each key read from standard input, one a line, for the keys file.
     Fingerprint,
+}
+
+/// Which landing objects are decoded.
+#[derive(Args, Debug)]
+pub(crate) struct ConvertArgs {
+    /// Only objects whose key starts with this.
+    #[arg(value_name = "PREFIX")]
+    pub(crate) prefixes: Vec<String>,
+    /// Only objects that arrived on this UTC day or later.
+    #[arg(long)]
+    pub(crate) from: Option<UtcDay>,
+    /// Only objects that arrived before this UTC day.
+    #[arg(long)]
+    pub(crate) to: Option<UtcDay>,
+    /// Only say how many objects and bytes there are to decode.
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+}
+
+/// How a queue is worked off.
+#[derive(Args, Debug)]
+pub(crate) struct WorkerArgs {
+    /// URL of the queue that the bucket notifies.
+    #[arg(long, env = "METERLAKE_QUEUE", value_name = "URL")]
+    pub(crate) queue: String,
+    /// Minutes between builds.
+    #[arg(long, value_name = "MINUTES", default_value_t = 15)]
+    pub(crate) build_every: u64,
+    /// End when the queue is empty.
+    #[arg(long)]
+    pub(crate) until_empty: bool,
 }
 
 /// What shall be done with a month.

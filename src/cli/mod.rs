@@ -10,6 +10,7 @@ mod hints;
 pub mod init;
 mod invoice;
 mod keys;
+mod lambda;
 mod maintain;
 mod open;
 mod query;
@@ -19,6 +20,7 @@ mod run;
 pub mod settings;
 mod summary;
 mod trace;
+mod worker;
 mod world;
 
 use std::io::Write;
@@ -64,13 +66,20 @@ impl Talk {
 
 /// Runs the command that the process was started with.
 pub fn main() -> ExitCode {
-    let cli = Cli::parse();
+    // Lambda starts the process without arguments.
+    let cli = if lambda::is_here() { None } else { Some(Cli::parse()) };
     arenas::limit();
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => return failed(&error.into()),
     };
-    match runtime.block_on(dispatch(cli)) {
+    let done = async {
+        match cli {
+            Some(cli) => dispatch(cli).await,
+            None => lambda::answer_events(Talk { quiet: false, bar: Bar::new(true) }).await.map(|()| Outcome::Done),
+        }
+    };
+    match runtime.block_on(done) {
         Ok(Outcome::Done) => ExitCode::SUCCESS,
         Ok(Outcome::NeedsLook) => ExitCode::from(1),
         Err(error) => failed(&error),
@@ -104,10 +113,11 @@ async fn dispatch(cli: Cli) -> Result<Outcome> {
         Command::Run => {
             run::run(&settings, &open::job(&settings, cli.accept_config, &world, &talk).await?, cli.json, &talk).await
         }
-        Command::Convert { prefixes } => {
+        Command::Convert(args) => {
             let job = open::job(&settings, cli.accept_config, &world, &talk).await?;
-            run::convert(&settings, &job, &prefixes, cli.json, &talk).await
+            run::convert(&settings, &job, &args, cli.json, &talk).await
         }
+        Command::Worker(args) => worker::worker(&cli.config, &args, &world, &talk).await,
         Command::Build => {
             run::build(&settings, &open::job(&settings, cli.accept_config, &world, &talk).await?, cli.json, &talk).await
         }

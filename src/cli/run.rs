@@ -4,12 +4,13 @@ use anyhow::Result;
 use serde_json::{Map, Value, json};
 
 use crate::job::build::{UnionReport, build_events};
-use crate::job::convert::{ConvertReport, convert as convert_objects};
+use crate::job::convert::{ConvertReport, Scope, convert as convert_objects, look_for_new};
 use crate::job::derive::{DeriveReport, derive};
 use crate::job::{Job, JobError};
 use crate::lake::{LakeError, Receipt};
 use crate::model::Engine;
 
+use super::args::ConvertArgs;
 use super::grid::{Grid, count, size};
 use super::hints;
 use super::settings::Settings;
@@ -18,11 +19,11 @@ use super::{Outcome, Talk, open, print_json, print_text};
 
 /// Converts what is new, builds what is stale, prints the summary.
 pub(crate) async fn run(settings: &Settings, job: &Job, json: bool, talk: &Talk) -> Result<Outcome> {
-    let mut converted = convert_objects(job, &[], &talk.bar).await?;
+    let mut converted = convert_objects(job, &Scope::default(), &talk.bar).await?;
     let (built, derived) = match build_all(settings, job, talk).await {
         // Staged files expire; what they held is still in the landing object.
         Err(error) if forget_missing(job, &error).await? => {
-            converted = convert_objects(job, &[], &talk.bar).await?;
+            converted = convert_objects(job, &Scope::default(), &talk.bar).await?;
             build_all(settings, job, talk).await?
         }
         done => done?,
@@ -52,11 +53,24 @@ pub(crate) async fn run(settings: &Settings, job: &Job, json: bool, talk: &Talk)
 pub(crate) async fn convert(
     settings: &Settings,
     job: &Job,
-    prefixes: &[String],
+    args: &ConvertArgs,
     json: bool,
     talk: &Talk,
 ) -> Result<Outcome> {
-    let converted = convert_objects(job, prefixes, &talk.bar).await?;
+    let scope = Scope {
+        prefixes: args.prefixes.clone(),
+        from: args.from.map(|day| day.start()),
+        to: args.to.map(|day| day.start()),
+    };
+    if args.dry_run {
+        let found = look_for_new(job, &scope).await?;
+        match json {
+            true => print_json(&converted_json(&found))?,
+            false => print_text(&new_text(&found))?,
+        }
+        return Ok(Outcome::Done);
+    }
+    let converted = convert_objects(job, &scope, &talk.bar).await?;
     tell_failures(&converted, talk);
     if json {
         print_json(&converted_json(&converted))?;
@@ -160,12 +174,20 @@ fn converted_json(report: &ConvertReport) -> Value {
     let sources = report.sources.iter().map(|s| {
         let failed = s.failed.iter().map(|f| json!({"object": f.key, "error": f.error.to_string()}));
         json!({
-            "source": s.source, "found": s.found, "converted": s.converted, "bytes": s.bytes, "records": s.records,
+            "source": s.source, "found": s.found, "new": s.new, "new_bytes": s.new_bytes, "converted": s.converted, "bytes": s.bytes, "records": s.records,
             "rejects": s.rejects, "control": s.control, "decoded_otherwise": s.decoded_otherwise,
             "failed": failed.collect::<Vec<_>>(),
         })
     });
     Value::Array(sources.collect())
+}
+
+fn new_text(report: &ConvertReport) -> String {
+    let mut grid = Grid::new(&["source", ">objects", ">to convert", ">size"]);
+    for s in &report.sources {
+        grid.row([s.source.clone(), count(s.found), count(s.new), size(s.new_bytes)]);
+    }
+    format!("To convert\n{grid}")
 }
 
 fn converted_text(report: &ConvertReport) -> String {

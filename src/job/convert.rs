@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use futures::StreamExt;
 use tokio::sync::mpsc;
 
+use crate::base::Micros;
 use crate::decode::{Counts, DECODER_GENERATION, Decoder, Space};
 use crate::lake::{KnownObject, KnownObjects, Ledger, ObjectState, ObjectVersion, Receipt, ReceiptId, StageWriter};
 use crate::source::{LandingObject, Place, fetch, list};
@@ -35,6 +36,10 @@ pub struct ConvertedSource {
     pub absent: bool,
     /// Landing objects found.
     pub found: u64,
+    /// Objects that are to be converted.
+    pub new: u64,
+    /// Their size as stored, bytes.
+    pub new_bytes: u64,
     /// Objects converted now.
     pub converted: u64,
     /// Their size as stored, bytes.
@@ -67,12 +72,44 @@ impl ConvertReport {
     }
 }
 
-/// Converts every new object of every source whose key starts with one of `prefixes` (all, where there are none).
-pub async fn convert(job: &Job, prefixes: &[String], progress: &dyn Progress) -> Result<ConvertReport, JobError> {
+/// Which landing objects are looked at; by default all.
+#[derive(Clone, Default, Debug)]
+pub struct Scope {
+    /// Those whose key starts with one of these; none: all.
+    pub prefixes: Vec<String>,
+    /// Those that arrived then or later.
+    pub from: Option<Micros>,
+    /// Those that arrived before.
+    pub to: Option<Micros>,
+}
+
+impl Scope {
+    fn holds(&self, object: &LandingObject) -> bool {
+        let named = self.prefixes.is_empty() || self.prefixes.iter().any(|p| object.key.starts_with(p.as_str()));
+        let arrived = object.arrived_at;
+        named && self.from.is_none_or(|from| arrived >= from) && self.to.is_none_or(|to| arrived < to)
+    }
+}
+
+/// What there is to do.
+struct Work {
+    report: ConvertReport,
+    waiting: Vec<Receipt>,
+    /// The number of the source, where the object lies, and the object.
+    objects: Vec<(usize, Place, LandingObject)>,
+    overtaken: Vec<ReceiptId>,
+}
+
+/// What a conversion would do; nothing is changed.
+pub async fn look_for_new(job: &Job, scope: &Scope) -> Result<ConvertReport, JobError> {
+    Ok(find_work(job, scope).await?.report)
+}
+
+async fn find_work(job: &Job, scope: &Scope) -> Result<Work, JobError> {
     let waiting = job.lake.receipts().await?;
     let known = Ledger::open(&job.lake).await?.known(None, None).await?;
     let mut report = ConvertReport::default();
-    let mut work = Vec::new();
+    let mut objects = Vec::new();
     let mut overtaken = Vec::new();
     for source in &job.sources {
         let mut done = ConvertedSource {
@@ -82,15 +119,23 @@ pub async fn convert(job: &Job, prefixes: &[String], progress: &dyn Progress) ->
         };
         match source.location.open_existing(job.buckets.as_ref())? {
             Some(place) => {
-                let (new, old) = find_new(source, list(&place).await?, prefixes, &known, &waiting, &mut done);
+                let (new, old) = find_new(source, list(&place).await?, scope, &known, &waiting, &mut done);
                 overtaken.extend(old);
                 let number = report.sources.len();
-                work.extend(new.into_iter().map(|object| (number, place.clone(), object)));
+                done.new = new.len() as u64;
+                done.new_bytes = new.iter().map(|object| object.bytes).sum();
+                objects.extend(new.into_iter().map(|object| (number, place.clone(), object)));
             }
             None => done.absent = true,
         }
         report.sources.push(done);
     }
+    Ok(Work { report, waiting, objects, overtaken })
+}
+
+/// Converts every new object of every source that is within the scope.
+pub async fn convert(job: &Job, scope: &Scope, progress: &dyn Progress) -> Result<ConvertReport, JobError> {
+    let Work { mut report, waiting, objects: work, overtaken } = find_work(job, scope).await?;
     job.lake.delete_receipts(&overtaken).await?;
     if work.is_empty() {
         return Ok(report);
@@ -136,7 +181,7 @@ pub async fn convert(job: &Job, prefixes: &[String], progress: &dyn Progress) ->
 fn find_new(
     source: &Source,
     listing: Vec<LandingObject>,
-    prefixes: &[String],
+    scope: &Scope,
     known: &KnownObjects,
     waiting: &[Receipt],
     done: &mut ConvertedSource,
@@ -149,7 +194,7 @@ fn find_new(
     }
     let (mut new, mut overtaken) = (Vec::new(), Vec::new());
     for object in listing {
-        if !prefixes.is_empty() && !prefixes.iter().any(|prefix| object.key.starts_with(prefix.as_str())) {
+        if !scope.holds(&object) {
             continue;
         }
         let waiting = waiting_for.get(object.key.as_str()).map_or(&[][..], Vec::as_slice);

@@ -15,6 +15,7 @@ mod renew;
 mod rows;
 pub mod trace;
 pub mod verify;
+pub mod worker;
 
 use std::sync::Arc;
 

@@ -5,7 +5,9 @@
 mod landing;
 mod location;
 mod notices;
+mod queue;
 
 pub use landing::{Fetch, LandingObject, SourceError, fetch, find, find_version, list};
 pub use location::{Buckets, Location, LocationError, NoBuckets, Place, bucket_url, key_path};
 pub use notices::{Notice, NoticeError, Notices, notices};
+pub use queue::{Message, Queue, QueueError};
