@@ -11,8 +11,16 @@ use crate::billing::BillingMonth;
 #[derive(Parser, Debug)]
 #[command(name = "meterlake", version, propagate_version = true, max_term_width = 110)]
 pub(crate) struct Cli {
-    /// The configuration file.
-    #[arg(long, short, global = true, default_value = "meterlake.toml", value_name = "FILE")]
+    /// The configuration: a file, or s3://bucket/key.
+    #[arg(
+        long,
+        short,
+        global = true,
+        default_value = "meterlake.toml",
+        value_name = "FILE",
+        env = "METERLAKE_CONFIG",
+        hide_env_values = true
+    )]
     pub(crate) config: PathBuf,
     /// Print data as JSON.
     #[arg(long, global = true)]

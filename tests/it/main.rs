@@ -20,3 +20,4 @@ mod repo;
 mod settings;
 mod shell;
 mod trace;
+mod worker;
