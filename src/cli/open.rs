@@ -162,7 +162,7 @@ async fn lake(location: &Location, buckets: &dyn Buckets) -> Result<Lake> {
     };
     let mut entropy = [0; 16];
     getrandom::fill(&mut entropy).map_err(|error| anyhow!("no randomness for the lake's fingerprint key: {error}"))?;
-    Lake::open(store, root, url, entropy).await.with_context(place)
+    Ok(Lake::open(store, root, url, entropy).await?)
 }
 
 /// The present instant.

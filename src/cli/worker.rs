@@ -94,7 +94,11 @@ fn tell(report: &WorkReport, talk: &Talk) -> bool {
         let mut reason = error.to_string();
         let mut cause = std::error::Error::source(error);
         while let Some(error) = cause {
-            reason.push_str(&format!(": {error}"));
+            // Some errors tell their cause themselves.
+            let told = error.to_string();
+            if !reason.contains(&told) {
+                reason.push_str(&format!(": {told}"));
+            }
             cause = error.source();
         }
         talk.warn(format!("message {id} comes back: {reason}"));
