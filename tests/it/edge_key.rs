@@ -1,12 +1,26 @@
 //! What `deploy/cloudfront/api-key.js` logs is billed as that file says: one key to its owner, several held, none
 //! anonymous, and a key that could not be hashed held under a name that says so.
 
+use std::fs;
+use std::path::Path;
+
 use super::lab::Key;
 use super::shell::{Shell, gz};
 
 /// A lake whose edge source carries the function's token, and one record per token.
 fn lake(tokens: &[String], keys: &str) -> Shell {
+    let fields = "timestamp,sc-status,cs-method,x-edge-request-id,viewer-request-log-data";
+    let record = |(n, token): (usize, &String)| format!("1791158400.{n:03}\t200\tGET\t{n:054}==\t{token}\n");
+    let records: String = tokens.iter().enumerate().map(record).collect();
+    let shell = configured(fields, keys);
+    shell.write("landing/2026/10/05/00/edge-1-2026-10-05-00-05-00-a.gz", gz(records.as_bytes()));
+    shell
+}
+
+/// The configuration with those fields and keys.
+fn configured(fields: &str, keys: &str) -> Shell {
     let shell = Shell::new();
+    let fields: Vec<_> = fields.split(',').collect();
     shell.write(
         "meterlake.toml",
         r#"
@@ -23,14 +37,15 @@ key_secret = "env:ML_SECRET"
 name = "edge"
 kind = "cloudfront-realtime"
 location = "landing"
-fields = ["timestamp", "sc-status", "cs-method", "x-edge-request-id", "viewer-request-log-data"]
+fields = FIELDS
 key = { log_data = "k", plain = true }
 [[meter]]
 name = "calls"
 source = "edge"
 where = "status < 500"
 value = "count"
-"#,
+"#
+        .replace("FIELDS", &format!("{fields:?}")),
     );
     shell.write("customers.csv", "customer_id,name,plan,valid_from,valid_to\nacme,Acme,pro,2026-01-01,\n");
     shell.write("keys.csv", format!("customer_id,api_key_id,key_fingerprint,label,valid_from,valid_to\n{keys}"));
@@ -38,9 +53,6 @@ value = "count"
         "rates.toml",
         "[[plan]]\nid = \"pro\"\n[[plan.price]]\nid = \"calls\"\nmeter = \"calls\"\nmodel = \"per_unit\"\nunit_price = \"1\"\n",
     );
-    let record = |(n, token): (usize, &String)| format!("1791158400.{n:03}\t200\tGET\t{n:054}==\t{token}\n");
-    let records: String = tokens.iter().enumerate().map(record).collect();
-    shell.write("landing/2026/10/05/00/edge-1-2026-10-05-00-05-00-a.gz", gz(records.as_bytes()));
     shell
 }
 
@@ -83,4 +95,16 @@ fn one_text_in_both_columns_would_count_a_key_twice() {
     let ran = shell.run(&["run"]);
     assert_eq!(ran.code, 2, "{}", ran.all());
     assert!(ran.err.contains("keys.csv:3: this `api_key_id` is the `key_fingerprint` of line 2"), "{}", ran.err);
+}
+
+#[test]
+fn the_fields_of_the_template_are_a_source_that_carries_the_token() {
+    let template = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("deploy/template.yaml")).unwrap();
+    let fields = template.lines().map(str::trim).find(|line| line.starts_with("timestamp,")).unwrap();
+    let shell = configured(fields, "");
+    shell.write("landing/.keep", "");
+    let ran = shell.run(&["run"]);
+    assert!(ran.code == 0 && !ran.err.contains("warning"), "{}", ran.all());
+    // The key itself is in none of them.
+    assert!(!fields.split(',').any(|field| field == "cs-headers"));
 }
