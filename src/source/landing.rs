@@ -108,7 +108,8 @@ pub async fn find_version(
     let version = version.map(str::to_owned);
     let options = GetOptions { head: true, version: version.clone(), ..Default::default() };
     match place.store.get_opts(&path, options).await {
-        Ok(found) => Ok(Some(LandingObject { version, ..LandingObject::of(&found.meta) })),
+        // A store of a prefix may answer with the whole key.
+        Ok(found) => Ok(Some(LandingObject { key: key.to_owned(), version, ..LandingObject::of(&found.meta) })),
         Err(object_store::Error::NotFound { .. }) => Ok(None),
         Err(source) => Err(failed(source)),
     }
