@@ -96,8 +96,8 @@ class LambdaRuntime:
 
             def do_GET(self):
                 if not waiting:
-                    time.sleep(0.2)
-                    self.send_error(500)
+                    # Nothing more comes: the process is stopped while it waits.
+                    time.sleep(600)
                     return
                 number, event = waiting.pop(0)
                 body = json.dumps(event).encode()

@@ -127,7 +127,7 @@ fn reads_a_whole_configuration() {
     key ["acme","abc123",null,"main",["2025-12-31T23:00:00Z",null],[]]
     plan ["pro",null,"USD",[]]
     price ["pro",0,"calls","api_calls","per_unit",[[[null,"0.0004"]],null,null],[],["1969-12-31T23:00:00Z",null]]
-    limits [2097152,4294967296,33554432,200,3,1488]
+    limits [2097152,4294967296,3,1488]
     privacy ["client_ip","keep"]
     "#);
 }
@@ -435,8 +435,8 @@ fn a_missing_secret_is_told_with_how_to_set_it() {
     assert_snapshot!(error(all(), &|_| Some("  short  \n".to_owned())), @r#"meterlake.toml:17: the secret in the environment variable METERLAKE_KEY_SECRET has 5 bytes and needs at least 16; source `edge` hashes keys with it"#);
     let with = |secret: &str| Files::new(&[ORIGIN, METER, &EDGE.replace("\"env:METERLAKE_KEY_SECRET\"", secret)]);
     assert_snapshot!(error(with("\"file:secret.txt\""), &|_| None), @r#"meterlake.toml:24: cannot read the secret file secret.txt: No such file or directory (os error 2); source `edge` hashes keys with it"#);
-    assert_snapshot!(error(with("\"hunter2hunter2hunter2\""), &|_| None), @r#"meterlake.toml:24: `key_secret` says where the secret is, "env:NAME" or "file:PATH", and is never the secret itself (so it is not shown here)"#);
-    assert_snapshot!(error(with("[\"env:A\", \"env:hunter2 hunter2\"]"), &|_| Some(SECRET.to_owned())), @r#"meterlake.toml:24: `key_secret` says where the secret is, "env:NAME" or "file:PATH", and is never the secret itself (so it is not shown here)"#);
+    assert_snapshot!(error(with("\"hunter2hunter2hunter2\""), &|_| None), @r#"meterlake.toml:24: `key_secret` says where the secret is, "env:NAME", "file:PATH", "secretsmanager:ID" or "ssm:NAME", and is never the secret itself (so it is not shown here)"#);
+    assert_snapshot!(error(with("[\"env:A\", \"env:hunter2 hunter2\"]"), &|_| Some(SECRET.to_owned())), @r#"meterlake.toml:24: `key_secret` says where the secret is, "env:NAME", "file:PATH", "secretsmanager:ID" or "ssm:NAME", and is never the secret itself (so it is not shown here)"#);
     let none = Files::new(&[ORIGIN, METER, &EDGE.replace("key_secret = \"env:METERLAKE_KEY_SECRET\"\n", "")]);
     assert_snapshot!(error(none, &|_| None), @r#"meterlake.toml:23: source `edge` hashes keys, so a secret is needed: write key_secret = "env:METERLAKE_KEY_SECRET" under [privacy] and set that variable to at least 16 random bytes"#);
 }

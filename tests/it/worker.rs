@@ -64,7 +64,7 @@ impl Shared {
 impl Queue for Shared {
     async fn receive(&self) -> Result<Vec<Message>, QueueError> {
         let message = self.waiting.lock().unwrap().pop_front();
-        for message in &message {
+        if let Some(message) = &message {
             *self.taken.lock().unwrap().entry(message.id.clone()).or_default() += 1;
         }
         Ok(message.into_iter().collect())
