@@ -181,11 +181,11 @@ fn json_keeps_its_shape() {
     }
     assert_snapshot!(shapes, @"
     convert
-      [{bytes: number, control: number, converted: number, decoded_otherwise: number, failed: [], found: number, records: number, rejects: number, source: text}]
+      [{bytes: number, control: number, converted: number, decoded_otherwise: number, failed: [], found: number, new: number, new_bytes: number, records: number, rejects: number, source: text}]
     build
       {derived: {coverage_hourly: [text], usage_daily: [text], usage_slots: [text]}, events: {edge: {conflicts: number, duplicates: number, hours_changed: number, rows_in: number, rows_out: number, units: number}}, receipts: number}
     run
-      {built: {derived: {}, events: {}, receipts: number}, converted: [{bytes: number, control: number, converted: number, decoded_otherwise: number, failed: [], found: number, records: number, rejects: number, source: text}], held: [], sources: [{conflicts: number, control: number, duplicates: number, events: number, objects: number, records: number, rejects: number, source: text}], usage: [{billing_month: text, customer_or_key: text, events: number, meter: text, quantity: number}]}
+      {built: {derived: {}, events: {}, receipts: number}, converted: [{bytes: number, control: number, converted: number, decoded_otherwise: number, failed: [], found: number, new: number, new_bytes: number, records: number, rejects: number, source: text}], held: [], sources: [{conflicts: number, control: number, duplicates: number, events: number, objects: number, records: number, rejects: number, source: text}], usage: [{billing_month: text, customer_or_key: text, events: number, meter: text, quantity: number}]}
     status
       {coverage: [{gaps: number, hour_max: text, hour_min: text, hours: number, lateness_max_s: number, quiet: number, source: text}], held: [], receipts_waiting: number, rejects: [], sources: [{conflicts: number, control: number, duplicates: number, events: number, objects: number, records: number, rejects: number, source: text}], usage: [{billing_month: text, customer_or_key: text, events: number, meter: text, quantity: number}]}
     verify
