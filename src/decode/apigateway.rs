@@ -13,16 +13,13 @@ use std::sync::Arc;
 
 use super::columns::{Origin, OriginColumns};
 use super::error::Reject;
-use super::json::{JsonError, Scalar, Scanner, Text};
+use super::json::{JsonError, Scalar, Scanner, Text, UnknownKeys};
 use super::literal::{Literal, Split, Ways};
 use super::lockstep::Lockstep;
 use super::privacy::{KeyHasher, push_client_ip};
 use super::template::{Member, Piece, Shape, TemplatePlan};
 use super::text::{clf_time, epoch_millis, epoch_seconds, integer, push_clean};
 use super::{ClientIp, Constants, Micros};
-
-/// Keys that no format knows, in one object; more is no access log.
-const UNKNOWN_KEYS_MAX: usize = 256;
 
 /// What is fixed for a source.
 pub(super) struct OriginPlan {
@@ -186,7 +183,7 @@ enum Misfit {
 
 impl From<JsonError> for Misfit {
     fn from(error: JsonError) -> Self {
-        Self::Record(Reject::new("bad_json", format!("at byte {}: {}", error.at, error.what)))
+        Self::Record(error.into())
     }
 }
 
@@ -465,24 +462,10 @@ impl Values {
     fn object(&mut self, scanner: &mut Scanner<'_>, template: &TemplatePlan, place: usize) -> Result<(), Misfit> {
         let members = &template.objects[place];
         let (mut found, mut next) = (0, 0);
-        let mut unknown: Vec<Text<'_>> = Vec::new();
+        let mut unknown = UnknownKeys::default();
         scanner.object(|scanner, key| {
             let Some(at) = lookup(members, key, next) else {
-                let known = |name: &[u8]| unknown.iter().any(|other| other.is(name));
-                let twice = if key.escaped {
-                    let mut name = Vec::new();
-                    key.unescape(&mut name);
-                    known(&name)
-                } else {
-                    known(key.raw)
-                };
-                if twice {
-                    return Err(duplicate());
-                }
-                unknown.push(key);
-                if unknown.len() > UNKNOWN_KEYS_MAX {
-                    return Err(Misfit::Record(Reject::new("bad_json", "too many keys that no format has")));
-                }
+                unknown.add(key, "too many keys that no format has").map_err(Misfit::Record)?;
                 if place > 0 && template.has_key(key) {
                     return Err(duplicate());
                 }
@@ -658,7 +641,7 @@ fn foreign(scanner: &mut Scanner<'_>, template: &TemplatePlan) -> Result<(), Mis
 }
 
 fn duplicate() -> Misfit {
-    Misfit::Record(Reject::new("duplicate_key", "a key stands twice in one object"))
+    Misfit::Record(Reject::duplicate_key())
 }
 
 fn shown(member: &Member) -> String {

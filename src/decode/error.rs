@@ -159,33 +159,35 @@ pub enum Api {
     Http,
 }
 
+/// A recommended format; the kinds of API differ in who calls and in what is called.
+macro_rules! recommended {
+    ($caller:literal, $route:literal) => {
+        concat!(
+            r#"{"extendedRequestId":"$context.extendedRequestId","requestId":"$context.requestId","#,
+            r#""requestTimeEpoch":"$context.requestTimeEpoch","apiId":"$context.apiId","stage":"$context.stage","#,
+            $caller,
+            r#","httpMethod":"$context.httpMethod","#,
+            $route,
+            r#","status":"$context.status","responseLength":"$context.responseLength","#,
+            r#""responseLatency":"$context.responseLatency","integrationLatency":"$context.integrationLatency","#,
+            r#""ip":"$context.identity.sourceIp","path":"$context.path"}"#
+        )
+    };
+}
+
 impl Api {
     /// A JSON access-log format with everything a bill needs; values that callers choose come last.
     pub const fn recommended(self) -> &'static str {
         match self {
-            Self::Rest => RECOMMENDED_TEMPLATE,
-            Self::Http => RECOMMENDED_HTTP_TEMPLATE,
+            Self::Rest => {
+                recommended!(r#""apiKeyId":"$context.identity.apiKeyId""#, r#""resourcePath":"$context.resourcePath""#)
+            }
+            Self::Http => {
+                recommended!(r#""customerId":"$context.authorizer.customerId""#, r#""routeKey":"$context.routeKey""#)
+            }
         }
     }
 }
-
-const RECOMMENDED_HTTP_TEMPLATE: &str = concat!(
-    r#"{"extendedRequestId":"$context.extendedRequestId","requestId":"$context.requestId","#,
-    r#""requestTimeEpoch":"$context.requestTimeEpoch","apiId":"$context.apiId","stage":"$context.stage","#,
-    r#""customerId":"$context.authorizer.customerId","httpMethod":"$context.httpMethod","routeKey":"$context.routeKey","#,
-    r#""status":"$context.status","responseLength":"$context.responseLength","#,
-    r#""responseLatency":"$context.responseLatency","integrationLatency":"$context.integrationLatency","#,
-    r#""ip":"$context.identity.sourceIp","path":"$context.path"}"#
-);
-
-const RECOMMENDED_TEMPLATE: &str = concat!(
-    r#"{"extendedRequestId":"$context.extendedRequestId","requestId":"$context.requestId","#,
-    r#""requestTimeEpoch":"$context.requestTimeEpoch","apiId":"$context.apiId","stage":"$context.stage","#,
-    r#""apiKeyId":"$context.identity.apiKeyId","httpMethod":"$context.httpMethod","resourcePath":"$context.resourcePath","#,
-    r#""status":"$context.status","responseLength":"$context.responseLength","#,
-    r#""responseLatency":"$context.responseLatency","integrationLatency":"$context.integrationLatency","#,
-    r#""ip":"$context.identity.sourceIp","path":"$context.path"}"#
-);
 
 /// An object that cannot be read as a whole; nothing of it may be published.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -323,5 +325,10 @@ pub(super) struct Reject {
 impl Reject {
     pub(super) fn new(reason: &'static str, detail: impl Into<Cow<'static, str>>) -> Self {
         Self { reason, detail: detail.into() }
+    }
+
+    /// A caller who can break out of a string would send such a key.
+    pub(super) fn duplicate_key() -> Self {
+        Self::new("duplicate_key", "a key stands twice in one object")
     }
 }

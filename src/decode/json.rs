@@ -3,8 +3,12 @@
 //! missing value into an unquoted place, as null; and raw control characters in strings, which callers could send.
 //! Refused: everything else that is not JSON, and objects inside each other beyond a bound.
 
+use super::error::Reject;
+
 /// Objects and arrays inside each other.
 const DEPTH_MAX: usize = 64;
+/// Keys of one object that nobody asks for; more is no log.
+const UNKNOWN_KEYS_MAX: usize = 256;
 
 /// Why the text cannot be read.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -20,6 +24,35 @@ pub(super) struct Text<'a> {
     pub(super) at: usize,
     pub(super) raw: &'a [u8],
     pub(super) escaped: bool,
+}
+
+impl From<JsonError> for Reject {
+    fn from(error: JsonError) -> Self {
+        Self::new("bad_json", format!("at byte {}: {}", error.at, error.what))
+    }
+}
+
+/// The keys of one object that nobody asks for. They too may stand only once.
+#[derive(Default)]
+pub(super) struct UnknownKeys<'a>(Vec<Text<'a>>);
+
+impl<'a> UnknownKeys<'a> {
+    /// Takes one more; `too_many` says what is wrong where there are more than any log has.
+    pub(super) fn add(&mut self, key: Text<'a>, too_many: &'static str) -> Result<(), Reject> {
+        let known = |name: &[u8]| self.0.iter().any(|other| other.is(name));
+        let twice = if key.escaped {
+            let mut name = Vec::new();
+            key.unescape(&mut name);
+            known(&name)
+        } else {
+            known(key.raw)
+        };
+        if twice {
+            return Err(Reject::duplicate_key());
+        }
+        self.0.push(key);
+        if self.0.len() > UNKNOWN_KEYS_MAX { Err(Reject::new("bad_json", too_many)) } else { Ok(()) }
+    }
 }
 
 /// A value that is no object and no array.

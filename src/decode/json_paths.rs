@@ -7,10 +7,7 @@ use std::ops::Range;
 use hashbrown::HashMap;
 
 use super::error::Reject;
-use super::json::{JsonError, Scalar, Scanner, Text};
-
-/// Keys of one object that nobody asks for; more is no log.
-const UNKNOWN_KEYS_MAX: usize = 256;
+use super::json::{Scalar, Scanner, UnknownKeys};
 
 /// The places, by number.
 #[derive(Debug)]
@@ -96,12 +93,6 @@ enum Cell {
     Unescaped((usize, usize), (usize, usize)),
 }
 
-impl From<JsonError> for Reject {
-    fn from(error: JsonError) -> Self {
-        Self::new("bad_json", format!("at byte {}: {}", error.at, error.what))
-    }
-}
-
 impl Found {
     /// Reads a record.
     pub(super) fn read(&mut self, record: &[u8], paths: &Paths) -> Result<(), Reject> {
@@ -116,7 +107,7 @@ impl Found {
     }
 
     fn object(&mut self, scanner: &mut Scanner<'_>, paths: &Paths, object: usize) -> Result<(), Reject> {
-        let mut unknown: Vec<Text<'_>> = Vec::new();
+        let mut unknown = UnknownKeys::default();
         let mut meant = Vec::new();
         scanner.object(|scanner, key| {
             let name = if key.escaped {
@@ -127,17 +118,11 @@ impl Found {
                 key.raw
             };
             let Some(&Member { number, target }) = paths.objects[object].get(name) else {
-                if unknown.iter().any(|other| other.is(name)) {
-                    return Err(duplicate());
-                }
-                unknown.push(key);
-                if unknown.len() > UNKNOWN_KEYS_MAX {
-                    return Err(Reject::new("bad_json", "too many keys that no column is read from"));
-                }
+                unknown.add(key, "too many keys that no column is read from")?;
                 return Ok(scanner.skip()?);
             };
             if std::mem::replace(&mut self.seen[number], self.turn) == self.turn {
-                return Err(duplicate());
+                return Err(Reject::duplicate_key());
             }
             match (target, scanner.peek()) {
                 (Target::Object(inner), Some(b'{')) => self.object(scanner, paths, inner),
@@ -191,10 +176,6 @@ impl Found {
             Cell::Record(start, end) | Cell::Unescaped(_, (start, end)) => Some(*start..*end),
         }
     }
-}
-
-fn duplicate() -> Reject {
-    Reject::new("duplicate_key", "a key stands twice in one object")
 }
 
 #[cfg(test)]
