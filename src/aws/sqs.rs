@@ -34,14 +34,6 @@ fn failed(action: &'static str, source: impl std::error::Error + Send + Sync + '
     QueueError { action, source: Box::new(source) }
 }
 
-impl Sqs {
-    async fn hide(&self, message: &Message, seconds: i32, action: &'static str) -> Result<(), QueueError> {
-        let call = self.client.change_message_visibility().queue_url(&self.url);
-        let call = call.receipt_handle(&message.handle).visibility_timeout(seconds);
-        call.send().await.map_err(|source| failed(action, source)).map(drop)
-    }
-}
-
 #[async_trait]
 impl Queue for Sqs {
     async fn receive(&self) -> Result<Vec<Message>, QueueError> {
@@ -55,11 +47,9 @@ impl Queue for Sqs {
     }
 
     async fn hold(&self, message: &Message) -> Result<(), QueueError> {
-        self.hide(message, HIDDEN_SECONDS, "hold a message").await
-    }
-
-    async fn release(&self, message: &Message) -> Result<(), QueueError> {
-        self.hide(message, 0, "give a message back").await
+        let call = self.client.change_message_visibility().queue_url(&self.url);
+        let call = call.receipt_handle(&message.handle).visibility_timeout(HIDDEN_SECONDS);
+        call.send().await.map_err(|source| failed("hold a message", source)).map(drop)
     }
 
     async fn delete(&self, message: &Message) -> Result<(), QueueError> {

@@ -2,24 +2,22 @@
 //! objects they name; of a batch of SQS those messages come back that failed. An event of a schedule builds the tables.
 
 use std::path::PathBuf;
-use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 use serde_json::{Value, json};
 use tokio::sync::Mutex;
 
 use crate::aws::lambda::serve;
+use crate::base::with_causes;
 use crate::job::Job;
 use crate::job::worker::convert_message;
 
-use super::settings::Settings;
+use super::open::Opened;
 use super::world::World;
 use super::{Talk, open, run};
 
 /// The variable with the place of the configuration: a file of the package, or `s3://bucket/key`.
 const CONFIG: &str = "METERLAKE_CONFIG";
-/// How long a configuration is used before it is read again: a new customer is an upload.
-const CONFIG_AGE_MAX: Duration = Duration::from_secs(60);
 
 /// Whether the process was started by Lambda.
 pub(super) fn is_here() -> bool {
@@ -37,23 +35,16 @@ struct Function {
     config: PathBuf,
     world: World,
     talk: Talk,
-    open: Mutex<Option<Open>>,
-}
-
-struct Open {
-    settings: Settings,
-    job: Job,
-    since: Instant,
+    open: Mutex<Option<Opened>>,
 }
 
 impl Function {
     async fn answer(&self, event: Value) -> Result<Value> {
         let mut kept = self.open.lock().await;
-        let is_fresh = kept.as_ref().is_some_and(|open| open.since.elapsed() < CONFIG_AGE_MAX);
-        if is_build(&event) || !is_fresh {
-            *kept = Some(self.opened().await?);
+        if is_build(&event) || kept.as_ref().is_none_or(Opened::is_old) {
+            *kept = Some(Opened::new(&self.config, &self.world, &self.talk).await?);
         }
-        let Open { settings, job, .. } = kept.as_mut().context("the configuration was not kept")?;
+        let Opened { settings, job, .. } = kept.as_mut().context("the configuration was not kept")?;
         job.now = open::now()?;
         if is_build(&event) {
             let (built, derived) = run::build_all(settings, job, &self.talk).await?;
@@ -69,18 +60,12 @@ impl Function {
         }
     }
 
-    async fn opened(&self) -> Result<Open> {
-        let settings = open::settings(&self.config, &self.world)?;
-        let job = open::job(&settings, false, &self.world, &self.talk).await?;
-        Ok(Open { settings, job, since: Instant::now() })
-    }
-
     /// Messages of SQS; those that fail come back, the others do not.
     async fn batch(&self, job: &Job, messages: &[(String, String)]) -> Value {
         let mut failures = Vec::new();
         for (id, body) in messages {
             if let Err(error) = convert_message(job, body).await {
-                self.talk.warn(format!("message {id} comes back: {:#}", anyhow::Error::from(error)));
+                self.talk.warn(format!("message {id} comes back: {}", with_causes(&error)));
                 failures.push(json!({"itemIdentifier": id}));
             }
         }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::num::NonZeroUsize;
 use std::path::Path as FilePath;
 use std::sync::Arc;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, Result, anyhow};
 use object_store::ObjectStore;
@@ -55,6 +55,30 @@ pub(crate) async fn job(settings: &Settings, accept_config: bool, world: &World,
     }
     job.lake.config_generation(settings.text_digest, &settings.canonical, accept_config).await?;
     Ok(job)
+}
+
+/// How long a configuration is used before it is read again: a new customer is an upload.
+const CONFIG_AGE_MAX: Duration = Duration::from_secs(60);
+
+/// What a long-lived process works with until the configuration is read again.
+pub(crate) struct Opened {
+    pub(crate) settings: Settings,
+    pub(crate) job: Job,
+    since: Instant,
+}
+
+impl Opened {
+    /// Reads the configuration and opens the lake.
+    pub(crate) async fn new(config: &FilePath, world: &World, talk: &Talk) -> Result<Self> {
+        let settings = self::settings(config, world)?;
+        let job = self::job(&settings, false, world, talk).await?;
+        Ok(Self { settings, job, since: Instant::now() })
+    }
+
+    /// Whether it is time to read the configuration again.
+    pub(crate) fn is_old(&self) -> bool {
+        self.since.elapsed() >= CONFIG_AGE_MAX
+    }
 }
 
 /// Opens a lake that is there, for reading.

@@ -3,6 +3,7 @@
 use anyhow::Result;
 use serde_json::{Map, Value, json};
 
+use crate::base::with_causes;
 use crate::job::build::{UnionReport, build_events};
 use crate::job::convert::{ConvertReport, Scope, convert as convert_objects, look_for_new};
 use crate::job::derive::{DeriveReport, derive};
@@ -140,13 +141,7 @@ async fn forget_missing(job: &Job, error: &anyhow::Error) -> Result<bool> {
 
 fn tell_failures(converted: &ConvertReport, talk: &Talk) {
     for (source, failed) in converted.failed() {
-        let mut reason = String::new();
-        let mut cause: Option<&dyn std::error::Error> = std::error::Error::source(&failed.error);
-        while let Some(error) = cause {
-            reason.push_str(&format!(": {error}"));
-            cause = error.source();
-        }
-        talk.warn(format!("{source}: {}{reason}; it is tried again by the next run", failed.error));
+        talk.warn(format!("{source}: {}; it is tried again by the next run", with_causes(&failed.error)));
     }
 }
 

@@ -34,8 +34,6 @@ pub trait Queue: Send + Sync {
     async fn receive(&self) -> Result<Vec<Message>, QueueError>;
     /// Hides a message for another while, from now.
     async fn hold(&self, message: &Message) -> Result<(), QueueError>;
-    /// Lets others have a message at once.
-    async fn release(&self, message: &Message) -> Result<(), QueueError>;
     /// Deletes a message: its work is done.
     async fn delete(&self, message: &Message) -> Result<(), QueueError>;
     /// How often a message that takes long must be held.

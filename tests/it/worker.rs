@@ -74,11 +74,6 @@ impl Queue for Shared {
         Ok(())
     }
 
-    async fn release(&self, message: &Message) -> Result<(), QueueError> {
-        self.waiting.lock().unwrap().push_front(message.clone());
-        Ok(())
-    }
-
     async fn delete(&self, _: &Message) -> Result<(), QueueError> {
         Ok(())
     }

@@ -2,6 +2,7 @@
 
 use crate::base::document::{Item, Section};
 use crate::base::problem::suggestion;
+use crate::base::with_causes;
 use crate::decode::Limits;
 use crate::model::{Meter, MeterError, MeterPart, MeterValue};
 
@@ -20,8 +21,8 @@ pub(super) fn meters(root: &Section<'_>, sources: &[Declared<'_>]) -> Option<Vec
         if let Err(error) = meter.check() {
             // The setting's line, or the meter's where the setting is left out.
             match section.get(error.part.name()) {
-                Some(item) => item.problem(chain(&error)),
-                None => section.problem(chain(&error)),
+                Some(item) => item.problem(with_causes(&error).replace('\n', " ")),
+                None => section.problem(with_causes(&error).replace('\n', " ")),
             }
         }
         meters.push(meter);
@@ -103,17 +104,6 @@ fn texts(members: Option<Vec<Item<'_>>>) -> Option<Vec<String>> {
     let members = members?;
     let texts: Vec<String> = members.iter().filter_map(|member| member.text().map(str::to_owned)).collect();
     (texts.len() == members.len()).then_some(texts)
-}
-
-/// An error with its sources on one line.
-pub(super) fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(error) = source {
-        text = format!("{text}: {error}");
-        source = error.source();
-    }
-    text.replace('\n', " ")
 }
 
 /// `[limits]`: bounds, and the share of rejects in percent that needs a look.

@@ -3,11 +3,10 @@
 //! read any more is told with the reason, and the others are looked into all the same.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::error::Error;
 
 use arrow::array::RecordBatch;
 
-use crate::base::{Digest, HalfOpen, UtcDay, UtcHour};
+use crate::base::{Digest, HalfOpen, UtcDay, UtcHour, with_causes};
 use crate::decode::Decoder;
 use crate::lake::{Ledger, ObjectRow};
 use crate::model::EventName;
@@ -101,29 +100,29 @@ async fn look_into(
     found: &mut FedHour,
 ) -> Result<(), String> {
     let key = &row.object.key;
-    let object = match find(place, key).await.map_err(|error| in_words(&error))? {
+    let object = match find(place, key).await.map_err(|error| with_causes(&error))? {
         Some(object) if object.etag == row.object.etag => object,
         Some(_) => return Err("another version of it lies there now".to_owned()),
         None => return Err(format!("it is no longer in {}", source.location)),
     };
     let mut decoder = Decoder::new(&source.plan, key, object.arrived_at);
     decoder.want_texts_of(sought.iter().filter(|sought| sought.object == *key).map(|sought| sought.position));
-    let mut fetched = fetch(place, &object).map_err(|error| in_words(&error))?;
+    let mut fetched = fetch(place, &object).map_err(|error| with_causes(&error))?;
     let mut copies = Vec::new();
     let mut take = |decoder: &mut Decoder| {
         while let Some(events) = decoder.next_events() {
-            copies.extend(copies_in(&events, source, sought).map_err(|error| in_words(&error))?);
+            copies.extend(copies_in(&events, source, sought).map_err(|error| with_causes(&error))?);
         }
         while decoder.next_rejects().is_some() {}
         Ok::<_, String>(())
     };
-    while let Some(piece) = fetched.next_piece().await.map_err(|error| in_words(&error))? {
-        decoder.push(&piece).map_err(|error| in_words(&error))?;
+    while let Some(piece) = fetched.next_piece().await.map_err(|error| with_causes(&error))? {
+        decoder.push(&piece).map_err(|error| with_causes(&error))?;
         take(&mut decoder)?;
     }
     decoder.end();
     take(&mut decoder)?;
-    decoder.finish().map_err(|error| in_words(&error))?;
+    decoder.finish().map_err(|error| with_causes(&error))?;
     take(&mut decoder)?;
     for (identity, position) in copies {
         found.copies.entry(identity).or_default().push((key.clone(), position));
@@ -148,15 +147,4 @@ fn copies_in(events: &RecordBatch, source: &Source, sought: &[Sought]) -> Result
         sought.iter().any(|sought| sought.name.request_id == *id && sought.name.fingerprint == *fingerprint)
     };
     Ok(records.filter(|(identity, _)| is_sought(identity)).collect())
-}
-
-/// An error with its causes, in one line.
-fn in_words(error: &dyn Error) -> String {
-    let mut words = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        words = format!("{words}: {error}");
-        cause = error.source();
-    }
-    words
 }
