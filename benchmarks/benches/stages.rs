@@ -103,6 +103,7 @@ fn version(case: &Case) -> ObjectVersion {
         etag: "1".to_owned(),
         bytes: case.gzip.len() as u64,
         arrived_at: Micros(0),
+        written_at: Micros(0),
         decode_id: Digest::of(["bench"]),
     }
 }
