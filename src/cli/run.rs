@@ -97,15 +97,20 @@ pub(crate) async fn build(settings: &Settings, job: &Job, json: bool, talk: &Tal
 pub(crate) async fn status(settings: &Settings, job: &Job, json: bool, talk: &Talk) -> Result<Outcome> {
     let summary = summary(settings, &open::engine(job).await?, Detail::Status).await?;
     let waiting = job.lake.receipts().await?.len();
+    let going = job.lake.withdrawals().await?.len();
     if json {
         let mut all = summary.json()?;
         all.insert("receipts_waiting".to_owned(), json!(waiting));
+        all.insert("withdrawals_waiting".to_owned(), json!(going));
         print_json(&Value::Object(all))?;
     } else {
         print_text(&summary.text()?)?;
     }
     if waiting > 0 {
         talk.say(format!("\nhint: {waiting} converted objects wait to be built; `meterlake build` applies them"));
+    }
+    if going > 0 {
+        talk.say(format!("\nhint: {going} object versions wait to be withdrawn; `meterlake build` does it"));
     }
     Ok(Outcome::Done)
 }

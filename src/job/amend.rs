@@ -4,11 +4,11 @@
 use std::collections::BTreeSet;
 
 use crate::base::{Digest, HalfOpen, UtcDay};
-use crate::lake::{Ledger, ObjectRow, ObjectState, Receipt};
+use crate::lake::{Ledger, ObjectRow, ObjectState, Withdrawal};
 
-use super::build::{ALL_DAYS, Change, UnionReport, apply, build_events, in_state};
+use super::build::{ALL_DAYS, Change, Plan, UnionReport, build_anew, build_events};
 use super::convert::{Spaces, convert_object};
-use super::renew::{Landing, hours_spanned};
+use super::renew::{Landing, hours_spanned, renew};
 use super::{Job, JobError, Progress};
 
 /// What an amendment did.
@@ -43,21 +43,15 @@ pub async fn rebuild(job: &Job, days: HalfOpen<UtcDay>, progress: &dyn Progress)
     };
     let renewed = fed.into_iter().filter(|row| ids.contains(&row.object_id));
     let renewed = renewed.map(|row| (row.source, row.hour)).collect();
-    let mut receipts: Vec<Receipt> = Vec::new();
     progress.begin("convert", found.len() as u64);
     let spaces = Spaces::default();
     for (source, place, object) in found {
-        receipts.push(convert_object(job, source, place, object, &spaces).await?);
+        // Its receipt waits for the build, where it takes the place of what was decoded before.
+        convert_object(job, source, place, object, &spaces).await?;
         progress.step();
     }
     progress.end();
-    let stay: BTreeSet<Digest> = receipts.iter().map(|receipt| receipt.object_id).collect();
-    let withdrawn = rows
-        .iter()
-        .filter(|row| !stay.contains(&row.object_id))
-        .map(|row| ObjectRow { state: ObjectState::Superseded, ..row.clone() })
-        .collect();
-    let events = apply(job, &Change { receipts, withdrawn, renewed }, progress).await?;
+    let events = build_anew(job, &renewed, progress).await?;
     Ok(Amended { objects: names(&rows), events })
 }
 
@@ -66,18 +60,30 @@ pub async fn retract(job: &Job, prefix: &str, reason: &str, progress: &dyn Progr
     // What waits is applied first, so that every object concerned is in the ledger.
     build_events(job, progress).await?;
     let ledger = Ledger::open(&job.lake).await?;
-    let rows = ledger.objects(ALL_DAYS).await?;
-    let ids: BTreeSet<Digest> = rows
-        .iter()
+    let rows = ledger.objects(ALL_DAYS).await?.into_iter();
+    let withdrawn: Vec<ObjectRow> = rows
         .filter(|row| row.state == ObjectState::Applied && row.object.key.starts_with(prefix))
-        .map(|row| row.object_id)
+        .map(|row| ObjectRow { state: ObjectState::Retracted, reason: Some(reason.to_owned()), ..row })
         .collect();
-    if ids.is_empty() {
+    if withdrawn.is_empty() {
         return Err(JobError::NothingToRetract(prefix.to_owned()));
     }
-    let withdrawn = in_state(&ledger, &ids, ObjectState::Retracted, Some(reason)).await?;
     let objects = names(&withdrawn);
-    let events = apply(job, &Change { withdrawn, ..Default::default() }, progress).await?;
+    // Whether it can be done is seen before it is asked for: what is asked for is done, whoever does it.
+    let change = Change { withdrawn, ..Default::default() };
+    renew(job, &ledger, &change, &mut Plan::new()).await?;
+    let withdrawals: Vec<Withdrawal> = change
+        .withdrawn
+        .into_iter()
+        .map(|ObjectRow { object, object_id, state, reason, .. }| Withdrawal {
+            source: object.source,
+            object_id,
+            state,
+            reason,
+        })
+        .collect();
+    job.lake.withdraw(&withdrawals).await?;
+    let events = build_events(job, progress).await?;
     Ok(Amended { objects, events })
 }
 

@@ -1,6 +1,7 @@
-//! Build: the receipts that wait are applied to the event tables, then to the ledger, then deleted. The events of each unit
-//! (source, UTC hour, part) become the union of what the table holds and what is staged: one new file, one commit per table.
-//! A crash between any two steps leaves receipts behind; applying them again changes nothing.
+//! Build: the receipts and withdrawals that wait are applied to the event tables, then to the ledger, then deleted. The events of
+//! each unit (source, UTC hour, part) become the union of what the table holds and what is staged: one new file, one commit per
+//! table. A crash between any two steps leaves what waited behind; applying it again changes nothing. Of several builds at once
+//! each takes its turn: one that was overtaken begins again, from what the other left.
 
 use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
@@ -10,7 +11,7 @@ use futures::{StreamExt, TryStreamExt};
 use crate::base::{Digest, HalfOpen, UtcDay, UtcHour};
 use crate::lake::{
     KnownObject, KnownObjects, LakeTable, Ledger, LedgerChange, ObjectRow, ObjectState, Receipt, ReceiptId,
-    Replacement, StagedInput, Unit, UniteRules, United, unite,
+    Replacement, StagedInput, Unit, UniteRules, United, Withdrawal, unite,
 };
 use crate::schema::Table;
 
@@ -59,7 +60,7 @@ pub(crate) struct UnitPlan {
 /// The units of each table and what they are made from.
 pub(crate) type Plan = BTreeMap<Table, BTreeMap<Unit, UnitPlan>>;
 
-/// A change to the lake's events: conversions to apply, versions to withdraw, and hours to make anew in any case.
+/// A change to the lake's events.
 #[derive(Default, Debug)]
 pub(crate) struct Change {
     /// Conversions whose events come in.
@@ -70,51 +71,114 @@ pub(crate) struct Change {
     pub(crate) renewed: BTreeSet<(String, UtcHour)>,
 }
 
-/// Applies every waiting receipt to the event tables and the ledger.
+/// Applies every waiting receipt to the event tables and the ledger, and carries every waiting withdrawal out.
 pub async fn build_events(job: &Job, progress: &dyn Progress) -> Result<UnionReport, JobError> {
-    let waiting = job.lake.receipts().await?;
-    if waiting.is_empty() {
-        return Ok(UnionReport::default());
-    }
-    let ledger = Ledger::open(&job.lake).await?;
-    let known = ledger.known(None, None).await?;
-    let (receipts, idle) = applicable(waiting, &known);
-    // A newer version of a key, or the same decoded anew, takes the place of what was applied before.
-    let replaced: BTreeSet<Digest> = receipts
-        .iter()
-        .flat_map(|receipt| versions(&known, receipt).iter().map(move |version| (receipt, version)))
-        .filter(|(receipt, v)| v.state == ObjectState::Applied && v.object_id != receipt.object_id)
-        .map(|(_, version)| version.object_id)
-        .collect();
-    let withdrawn = in_state(&ledger, &replaced, ObjectState::Superseded, None).await?;
-    let report = apply(job, &Change { receipts, withdrawn, ..Default::default() }, progress).await?;
-    job.lake.delete_receipts(&idle).await?;
+    build_anew(job, &BTreeSet::new(), progress).await
+}
+
+/// The same, and makes these hours of a source from their objects alone.
+pub(crate) async fn build_anew(
+    job: &Job,
+    hours: &BTreeSet<(String, UtcHour)>,
+    progress: &dyn Progress,
+) -> Result<UnionReport, JobError> {
+    let mut report = UnionReport::default();
+    until_unopposed(async || attempt(job, hours, &mut report, progress).await).await?;
     Ok(report)
 }
 
-/// Which receipts a build applies, and which it deletes.
+/// One attempt: events first, then the ledger, then what waited goes.
 ///
+/// All of it follows from one look at the lake, and each commit is a conflict if somebody else has committed since. The event
+/// tables are opened first, then it is read what waits, then the ledger: so whatever is in the tables either waits or is in the
+/// ledger, and what another build takes out later is a conflict here.
+async fn attempt(
+    job: &Job,
+    hours: &BTreeSet<(String, UtcHour)>,
+    report: &mut UnionReport,
+    progress: &dyn Progress,
+) -> Result<(), JobError> {
+    if hours.is_empty() && !job.lake.has_waiting().await? {
+        return Ok(());
+    }
+    let mut tables = BTreeMap::new();
+    for table in job.sources.iter().map(|source| source.plan.table()).collect::<BTreeSet<_>>() {
+        tables.insert(table, job.lake.table(table).await?);
+    }
+    let withdrawals = job.lake.withdrawals().await?;
+    let waiting = job.lake.receipts().await?;
+    let ledger = Ledger::open(&job.lake).await?;
+    let (change, idle) = change(&ledger, waiting, &withdrawals, hours).await?;
+    unite_all(job, &tables, &ledger, &change, report, progress).await?;
+    report.receipts = report.receipts.max(change.receipts.len() as u64);
+    let done: Vec<ReceiptId> = change.receipts.iter().map(Receipt::id).chain(idle).collect();
+    ledger.commit(&LedgerChange { applied: change.receipts, withdrawn: change.withdrawn }, "build").await?;
+    job.lake.delete_receipts(&done).await?;
+    job.lake.delete_withdrawals(&withdrawals).await?;
+    Ok(())
+}
+
+/// What is to be done about all that waits, and the receipts that are not applied.
+async fn change(
+    ledger: &Ledger,
+    waiting: Vec<Receipt>,
+    withdrawals: &[Withdrawal],
+    hours: &BTreeSet<(String, UtcHour)>,
+) -> Result<(Change, Vec<ReceiptId>), JobError> {
+    let known = ledger.known(None, None).await?;
+    let Sorted { receipts, overtaken, unwanted } = sort_out(waiting, &known, withdrawals);
+    // A newer version of a key, or the same decoded anew, takes the place of what was applied before.
+    let mut going: BTreeMap<Digest, (ObjectState, Option<&str>)> = receipts
+        .iter()
+        .flat_map(|receipt| versions(&known, receipt).iter().map(move |version| (receipt, version)))
+        .filter(|(receipt, v)| v.state == ObjectState::Applied && v.object_id != receipt.object_id)
+        .map(|(_, version)| (version.object_id, (ObjectState::Superseded, None)))
+        .collect();
+    going.extend(withdrawals.iter().map(|w| (w.object_id, (w.state, w.reason.as_deref()))));
+    let withdrawn = in_new_state(ledger, &going).await?;
+    let mut renewed = hours.clone();
+    // A build that was killed may have brought the events of an overtaken version in before it told the ledger.
+    renewed.extend(overtaken.iter().flat_map(|r| r.hours.iter().map(|h| (r.object.source.clone(), h.hour))));
+    let idle = overtaken.iter().chain(&unwanted).map(Receipt::id).collect();
+    Ok((Change { receipts, withdrawn, renewed }, idle))
+}
+
+/// What becomes of the receipts that wait.
+#[derive(Default)]
+struct Sorted {
+    /// Those that are applied.
+    receipts: Vec<Receipt>,
+    /// Those in whose place another version is applied, or none.
+    overtaken: Vec<Receipt>,
+    /// Those of versions that were withdrawn before they were delivered again.
+    unwanted: Vec<Receipt>,
+}
+
 /// A withdrawn version stays withdrawn, however often it is delivered. Of several versions of a key one is applied: the last
 /// written; if it is not the one that lies there now, the next run sees to it.
-pub(crate) fn applicable(waiting: Vec<Receipt>, known: &KnownObjects) -> (Vec<Receipt>, Vec<ReceiptId>) {
+fn sort_out(waiting: Vec<Receipt>, known: &KnownObjects, withdrawals: &[Withdrawal]) -> Sorted {
+    let going: BTreeSet<Digest> = withdrawals.iter().map(|withdrawal| withdrawal.object_id).collect();
     let mut newest: BTreeMap<(String, String), Receipt> = BTreeMap::new();
-    let mut idle = Vec::new();
+    let mut sorted = Sorted::default();
     for receipt in waiting {
         let same = |v: &KnownObject| v.state == ObjectState::Retracted && v.etag == receipt.object.etag;
         if versions(known, &receipt).iter().any(same) {
-            idle.push(receipt.id());
+            sorted.unwanted.push(receipt);
+            continue;
+        }
+        if going.contains(&receipt.object_id) {
+            sorted.overtaken.push(receipt);
             continue;
         }
         let written = |receipt: &Receipt| (receipt.object.written_at, receipt.object_id);
         match newest.entry((receipt.object.source.clone(), receipt.object.key.clone())) {
-            Entry::Occupied(other) if written(other.get()) > written(&receipt) => {
-                idle.push(receipt.id());
-            }
-            Entry::Occupied(mut other) => idle.push(other.insert(receipt).id()),
+            Entry::Occupied(other) if written(other.get()) > written(&receipt) => sorted.overtaken.push(receipt),
+            Entry::Occupied(mut other) => sorted.overtaken.push(other.insert(receipt)),
             Entry::Vacant(place) => drop(place.insert(receipt)),
         }
     }
-    (newest.into_values().collect(), idle)
+    sorted.receipts = newest.into_values().collect();
+    sorted
 }
 
 /// What the ledger knows of a receipt's key.
@@ -122,29 +186,20 @@ fn versions<'a>(known: &'a KnownObjects, receipt: &Receipt) -> &'a [KnownObject]
     known.get(&(receipt.object.source.clone(), receipt.object.key.clone())).map_or(&[], Vec::as_slice)
 }
 
-/// The ledger's rows of these object ids, in a new state.
-pub(crate) async fn in_state(
+/// The ledger's rows of the applied versions among these, in their new states.
+pub(crate) async fn in_new_state(
     ledger: &Ledger,
-    ids: &BTreeSet<Digest>,
-    state: ObjectState,
-    reason: Option<&str>,
+    going: &BTreeMap<Digest, (ObjectState, Option<&str>)>,
 ) -> Result<Vec<ObjectRow>, JobError> {
-    if ids.is_empty() {
+    if going.is_empty() {
         return Ok(Vec::new());
     }
-    let rows = ledger.objects(ALL_DAYS).await?;
-    let rows = rows.into_iter().filter(|row| ids.contains(&row.object_id));
-    Ok(rows.map(|row| ObjectRow { state, reason: reason.map(str::to_owned), ..row }).collect())
-}
-
-/// Carries a change out: events first, then the ledger, then the receipts go.
-pub(crate) async fn apply(job: &Job, change: &Change, progress: &dyn Progress) -> Result<UnionReport, JobError> {
-    let mut report = UnionReport { receipts: change.receipts.len() as u64, ..Default::default() };
-    until_unopposed(async || unite_all(job, change, &mut report, progress).await).await?;
-    let ledger_change = LedgerChange { applied: change.receipts.clone(), withdrawn: change.withdrawn.clone() };
-    until_unopposed(async || Ok(Ledger::open(&job.lake).await?.commit(&ledger_change, "build").await?)).await?;
-    job.lake.delete_receipts(&change.receipts.iter().map(Receipt::id).collect::<Vec<_>>()).await?;
-    Ok(report)
+    let rows = ledger.objects(ALL_DAYS).await?.into_iter().filter(|row| row.state == ObjectState::Applied);
+    let withdrawn = rows.filter_map(|row| {
+        let (state, reason) = *going.get(&row.object_id)?;
+        Some(ObjectRow { state, reason: reason.map(str::to_owned), ..row })
+    });
+    Ok(withdrawn.collect())
 }
 
 /// Adds the staged files of a receipt to the units they belong to.
@@ -162,24 +217,23 @@ pub(crate) fn add_to_plan(job: &Job, receipt: &Receipt, plan: &mut Plan) -> Resu
 }
 
 /// Makes every unit that a change touches and commits each table once.
-///
-/// The tables are opened before it is looked up what feeds them: what another build commits to them later is a conflict, and
-/// what it has committed is in the ledger or waits. So a unit that is made anew from what feeds it loses nothing.
 async fn unite_all(
     job: &Job,
+    tables: &BTreeMap<Table, LakeTable>,
+    ledger: &Ledger,
     change: &Change,
     report: &mut UnionReport,
     progress: &dyn Progress,
 ) -> Result<(), JobError> {
-    let mut tables = BTreeMap::new();
-    for table in job.sources.iter().map(|source| source.plan.table()).collect::<BTreeSet<_>>() {
-        tables.insert(table, job.lake.table(table).await?);
-    }
     let mut plan = Plan::new();
     for receipt in &change.receipts {
         add_to_plan(job, receipt, &mut plan)?;
     }
-    renew(job, change, &mut plan).await?;
+    renew(job, ledger, change, &mut plan).await?;
+    if plan.is_empty() {
+        // Nothing is left to do, also where another build did it all: what this one did before is told.
+        return Ok(());
+    }
     report.sources.clear();
     progress.begin("unite", plan.values().map(|units| units.len() as u64).sum());
     for (table, units) in &plan {

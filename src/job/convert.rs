@@ -10,7 +10,9 @@ use tokio::sync::mpsc;
 
 use crate::base::Micros;
 use crate::decode::{Counts, DECODER_GENERATION, Decoder, Space};
-use crate::lake::{KnownObject, KnownObjects, Ledger, ObjectState, ObjectVersion, Receipt, ReceiptId, StageWriter};
+use crate::lake::{
+    KnownObject, KnownObjects, Ledger, ObjectState, ObjectVersion, Receipt, ReceiptId, StageWriter, Withdrawal,
+};
 use crate::source::{LandingObject, Place, fetch, list};
 
 use super::{Job, JobError, Progress, Source};
@@ -97,7 +99,7 @@ struct Work {
     waiting: Vec<Receipt>,
     /// The number of the source, where the object lies, and the object.
     objects: Vec<(usize, Place, LandingObject)>,
-    overtaken: Vec<ReceiptId>,
+    overtaken: Vec<Withdrawal>,
 }
 
 /// What a conversion would do; nothing is changed.
@@ -136,7 +138,7 @@ async fn find_work(job: &Job, scope: &Scope) -> Result<Work, JobError> {
 /// Converts every new object of every source that is within the scope.
 pub async fn convert(job: &Job, scope: &Scope, progress: &dyn Progress) -> Result<ConvertReport, JobError> {
     let Work { mut report, waiting, objects: work, overtaken } = find_work(job, scope).await?;
-    job.lake.delete_receipts(&overtaken).await?;
+    job.lake.withdraw(&overtaken).await?;
     if work.is_empty() {
         return Ok(report);
     }
@@ -177,7 +179,7 @@ pub async fn convert(job: &Job, scope: &Scope, progress: &dyn Progress) -> Resul
 }
 
 /// Keeps of a listing what neither the ledger nor a waiting receipt knows. Also names the receipts that wait although the
-/// version listed is known: a conversion that was killed or overtaken leaves such behind.
+/// version listed is known or waits itself: a conversion that was killed or overtaken leaves such behind.
 fn find_new(
     source: &Source,
     listing: Vec<LandingObject>,
@@ -185,7 +187,7 @@ fn find_new(
     known: &KnownObjects,
     waiting: &[Receipt],
     done: &mut ConvertedSource,
-) -> (Vec<LandingObject>, Vec<ReceiptId>) {
+) -> (Vec<LandingObject>, Vec<Withdrawal>) {
     done.found = listing.len() as u64;
     let decode_id = source.plan.decode_id();
     let mut waiting_for: HashMap<&str, Vec<&Receipt>> = HashMap::new();
@@ -206,9 +208,9 @@ fn find_new(
         if same.peek().is_some() {
             let otherwise = same.any(|v| v.state == ObjectState::Applied && v.decode_id != decode_id);
             done.decoded_otherwise += u64::from(otherwise);
-            overtaken.extend(waiting.iter().filter(|r| r.object.etag != object.etag).map(|r| r.id()));
+            overtaken.extend(waiting.iter().filter(|r| r.object.etag != object.etag).map(|r| overtaken_by_another(r)));
         } else if waiting.iter().any(|receipt| receipt.object_id == id) {
-            overtaken.extend(waiting.iter().filter(|r| r.object_id != id).map(|r| r.id()));
+            overtaken.extend(waiting.iter().filter(|r| r.object_id != id).map(|r| overtaken_by_another(r)));
         } else {
             new.push(object);
         }
@@ -220,8 +222,14 @@ fn find_new(
 async fn forget_older(job: &Job, waiting: &[Receipt], receipt: Receipt) -> Result<Receipt, JobError> {
     let of_object = |r: &&Receipt| r.object.source == receipt.object.source && r.object.key == receipt.object.key;
     let older = waiting.iter().filter(of_object).filter(|r| r.object_id != receipt.object_id);
-    job.lake.delete_receipts(&older.map(Receipt::id).collect::<Vec<_>>()).await?;
+    job.lake.withdraw(&older.map(overtaken_by_another).collect::<Vec<_>>()).await?;
     Ok(receipt)
+}
+
+/// A conversion that waits is not just deleted: a build that was killed may have brought its events in.
+fn overtaken_by_another(receipt: &Receipt) -> Withdrawal {
+    let ReceiptId { source, object_id } = receipt.id();
+    Withdrawal { source, object_id, state: ObjectState::Superseded, reason: None }
 }
 
 /// The ledger's name for an object of this source as it is decoded today.

@@ -7,10 +7,10 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use futures::{StreamExt, TryStreamExt};
 
 use crate::base::{Digest, HalfOpen, UtcHour};
-use crate::lake::{Ledger, ObjectHour, ObjectRow, ObjectVersion, Receipt, StagedHour, StagedInput, Unit};
+use crate::lake::{Ledger, ObjectHour, ObjectRow, Receipt, StagedInput, Unit};
 use crate::source::{LandingObject, Place, list};
 
-use super::build::{Change, Plan, applicable};
+use super::build::{Change, Plan};
 use super::convert::{Spaces, convert_object};
 use super::{Job, JobError, Source};
 
@@ -18,20 +18,11 @@ use super::{Job, JobError, Source};
 const LOOKS_AT_ONCE: usize = 16;
 
 /// Adds the hours of withdrawn versions and the hours to be renewed to the plan, each from all that still feeds it.
-pub(crate) async fn renew(job: &Job, change: &Change, plan: &mut Plan) -> Result<(), JobError> {
-    if change.withdrawn.is_empty() && change.renewed.is_empty() {
-        return Ok(());
-    }
-    // What another build has committed but not yet told the ledger still waits: receipts are read before the ledger.
-    let waiting = job.lake.receipts().await?;
-    let ledger = Ledger::open(&job.lake).await?;
+pub(crate) async fn renew(job: &Job, ledger: &Ledger, change: &Change, plan: &mut Plan) -> Result<(), JobError> {
+    let Some(hours) = hours_spanned(&change.withdrawn, &change.renewed) else { return Ok(()) };
     let gone: BTreeSet<Digest> = change.withdrawn.iter().map(|row| row.object_id).collect();
     let coming: BTreeSet<Digest> = change.receipts.iter().map(|receipt| receipt.object_id).collect();
-    let hours = hours_spanned(&change.withdrawn, &change.renewed);
-    let fed = match hours {
-        Some(hours) => ledger.object_hours(hours).await?,
-        None => Vec::new(),
-    };
+    let fed = ledger.object_hours(hours).await?;
     let mut renewed = change.renewed.clone();
     renewed.extend(fed.iter().filter(|row| gone.contains(&row.object_id)).map(|row| (row.source.clone(), row.hour)));
     let feeding: Vec<&ObjectHour> = fed
@@ -39,15 +30,7 @@ pub(crate) async fn renew(job: &Job, change: &Change, plan: &mut Plan) -> Result
         .filter(|row| row.records > 0 && !gone.contains(&row.object_id) && !coming.contains(&row.object_id))
         .filter(|row| renewed.contains(&(row.source.clone(), row.hour)))
         .collect();
-    let mut inputs = staged_inputs(job, &feeding).await?;
-    let others = others_waiting(waiting, &ledger, change).await?;
-    for hour in others.iter().flat_map(|receipt| receipt.hours.iter().map(move |hour| (receipt, hour))) {
-        let (Receipt { object, .. }, StagedHour { hour, path, rows }) = hour;
-        let fed = inputs.entry((object.source.clone(), *hour)).or_default();
-        if !fed.iter().any(|input| input.path == *path) {
-            fed.push(StagedInput { path: path.clone(), object: object.key.clone(), rows: *rows });
-        }
-    }
+    let mut inputs = staged_inputs(job, ledger, &feeding).await?;
     for (name, hour) in renewed {
         let source = job.source(&name)?;
         let staged = inputs.remove(&(name.clone(), hour)).unwrap_or_default();
@@ -62,20 +45,6 @@ pub(crate) async fn renew(job: &Job, change: &Change, plan: &mut Plan) -> Result
     Ok(())
 }
 
-/// Receipts that wait and are not part of the change: another build may be applying them at this moment.
-async fn others_waiting(waiting: Vec<Receipt>, ledger: &Ledger, change: &Change) -> Result<Vec<Receipt>, JobError> {
-    if waiting.is_empty() {
-        return Ok(waiting);
-    }
-    let versions = |object: &ObjectVersion| (object.source.clone(), object.key.clone(), object.etag.clone());
-    let withdrawn: BTreeSet<_> = change.withdrawn.iter().map(|row| versions(&row.object)).collect();
-    let coming: BTreeSet<_> = change.receipts.iter().map(|r| (&r.object.source, &r.object.key)).collect();
-    let (mut others, _) = applicable(waiting, &ledger.known(None, None).await?);
-    others
-        .retain(|r| !withdrawn.contains(&versions(&r.object)) && !coming.contains(&(&r.object.source, &r.object.key)));
-    Ok(others)
-}
-
 /// The hours from the first to the last that may be concerned.
 pub(crate) fn hours_spanned(rows: &[ObjectRow], renewed: &BTreeSet<(String, UtcHour)>) -> Option<HalfOpen<UtcHour>> {
     let of_events = rows.iter().filter_map(|row| row.event_times).flat_map(|(low, high)| [low.hour(), high.hour()]);
@@ -87,6 +56,7 @@ pub(crate) fn hours_spanned(rows: &[ObjectRow], renewed: &BTreeSet<(String, UtcH
 /// The staged file of each, made again where it has expired.
 async fn staged_inputs(
     job: &Job,
+    ledger: &Ledger,
     feeding: &[&ObjectHour],
 ) -> Result<BTreeMap<(String, UtcHour), Vec<StagedInput>>, JobError> {
     let found: Vec<(&ObjectHour, bool)> = futures::stream::iter(feeding)
@@ -99,7 +69,7 @@ async fn staged_inputs(
         .await?;
     let missing: BTreeSet<(&str, &str, Digest)> =
         found.iter().filter(|(_, there)| !there).map(|(row, _)| (&*row.source, &*row.key, row.object_id)).collect();
-    let again = convert_again(job, &missing).await?;
+    let again = convert_again(job, ledger, &missing).await?;
     let mut inputs: BTreeMap<_, Vec<StagedInput>> = BTreeMap::new();
     for (row, there) in found {
         let made_again =
@@ -119,6 +89,7 @@ async fn staged_inputs(
 /// Converts object versions whose staged files have expired. Their receipts are deleted at once: the ledger holds them.
 async fn convert_again(
     job: &Job,
+    ledger: &Ledger,
     missing: &BTreeSet<(&str, &str, Digest)>,
 ) -> Result<HashMap<Digest, Receipt>, JobError> {
     let mut again = HashMap::new();
@@ -126,7 +97,6 @@ async fn convert_again(
         return Ok(again);
     }
     let ids: BTreeSet<Digest> = missing.iter().map(|(_, _, id)| *id).collect();
-    let ledger = Ledger::open(&job.lake).await?;
     let rows: Vec<ObjectRow> =
         ledger.objects(super::build::ALL_DAYS).await?.into_iter().filter(|row| ids.contains(&row.object_id)).collect();
     let landing = Landing::list(job, &rows).await?;

@@ -9,6 +9,8 @@ use crate::schema::Table;
 pub(crate) const META: &str = "_meta";
 /// Folder of the receipts, below it one per source.
 pub(crate) const RECEIPTS: &str = "receipts";
+/// Folder of the withdrawals, below it one per source.
+pub(crate) const WITHDRAWALS: &str = "withdrawals";
 /// Folder of the staged files, below it one per source.
 pub(crate) const STAGED: &str = "staged";
 /// Folder of the closed months, below it one per month.
@@ -53,6 +55,11 @@ pub(crate) fn receipt(source: &str, object_id: Digest) -> Path {
     Path::from(RECEIPTS).join(source).join(format!("{object_id}.json"))
 }
 
+/// The withdrawal of one object.
+pub(crate) fn withdrawal(source: &str, object_id: Digest) -> Path {
+    Path::from(WITHDRAWALS).join(source).join(format!("{object_id}.json"))
+}
+
 /// Folder of a table.
 pub(crate) fn table(table: Table) -> Path {
     Path::from("tables").join(table.name())
@@ -69,6 +76,7 @@ mod tests {
         assert_eq!(staged("edge", hour, id).as_ref(), format!("staged/edge/day=2026-10-01/hour=05/{id}.parquet"));
         assert_eq!(staged_rejects("edge", id).as_ref(), format!("staged/edge/rejects/{id}.parquet"));
         assert_eq!(receipt("edge", id).as_ref(), format!("receipts/edge/{id}.json"));
+        assert_eq!(withdrawal("edge", id).as_ref(), format!("withdrawals/edge/{id}.json"));
         assert_eq!(table(Table::UsageDaily).as_ref(), "tables/usage_daily");
         assert_eq!(description().as_ref(), "_meta/lake.json");
     }

@@ -25,6 +25,7 @@ mod staged;
 mod stats;
 mod unite;
 mod vacuum;
+mod withdrawals;
 
 use std::fmt;
 use std::sync::Arc;
@@ -46,6 +47,7 @@ pub use slot::{FileName, FileSlot};
 pub use staged::StageWriter;
 pub use unite::{SPLIT_MAX, StagedInput, Unit, UniteRules, United, unite};
 pub use vacuum::{VacuumRules, Vacuumed};
+pub use withdrawals::Withdrawal;
 
 /// A lake, opened; cheap to clone.
 #[derive(Clone)]

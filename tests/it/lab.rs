@@ -17,6 +17,7 @@ use meterlake::job::{Job, Source};
 use meterlake::lake::{Lake, LakeTable};
 use meterlake::schema::Table;
 use meterlake::source::{Location, NoBuckets};
+use object_store::ObjectStore;
 use object_store::local::LocalFileSystem;
 use object_store::path::Path;
 use serde_json::{Value, json};
@@ -393,17 +394,27 @@ value = "response_bytes"
     }
 
     async fn open(&self) -> Lake {
+        self.open_over(Arc::new(LocalFileSystem::new())).await
+    }
+
+    /// The lake, through a store that a test has its hand in.
+    async fn open_over(&self, store: Arc<dyn ObjectStore>) -> Lake {
         let folder = self.shell.path(&self.name).canonicalize().unwrap();
         let url = Url::from_directory_path(&folder).unwrap();
         let root = Path::from_absolute_path(&folder).unwrap();
-        Lake::open(Arc::new(LocalFileSystem::new()), root, url, [0; 16]).await.unwrap()
+        Lake::open(store, root, url, [0; 16]).await.unwrap()
     }
 
     /// The lake and its sources as a job within this process sees them.
     pub(crate) async fn job(&self) -> Job {
+        self.job_over(Arc::new(LocalFileSystem::new())).await
+    }
+
+    /// The same, its lake through a store that a test has its hand in.
+    pub(crate) async fn job_over(&self, store: Arc<dyn ObjectStore>) -> Job {
         let file = self.shell.path(&format!("{}.toml", self.name));
         let settings = Settings::load(&file, &|_| Some(SECRET.to_owned())).unwrap();
-        let lake = self.open().await;
+        let lake = self.open_over(store).await;
         let source = |source: &SourceSettings| Source {
             plan: DecodePlan::new(&source.spec, &settings.privacy, lake.fingerprint_key(), &settings.limits).unwrap(),
             name: source.spec.name.clone(),

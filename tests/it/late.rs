@@ -252,10 +252,11 @@ fn a_receipt_of_an_older_version_that_stayed_behind_is_not_applied() {
     let old: Vec<_> = receipt().into_iter().map(|path| (fs::read(&path).unwrap(), path)).collect();
     lab.origin("a", lines(&calls(0, 2)));
     assert_eq!(lab.meterlake(&["convert"]).code, 0);
-    assert_eq!(receipt().len(), 1);
-    // As a convert leaves it that is killed before it deletes the older receipt, or that is overtaken by another.
+    // The older receipt stays for the build, with a note that it shall not be applied.
+    assert_eq!((receipt().len(), lab.files_below("withdrawals").len()), (2, 1));
+    // As a convert leaves it that is killed before it writes the note, or that is overtaken by another.
+    fs::remove_dir_all(lab.path("withdrawals")).unwrap();
     let put_back = || old.iter().for_each(|(bytes, path)| fs::write(path, bytes).unwrap());
-    put_back();
     lab.run();
     assert_eq!(lab.query("SELECT COUNT(*) AS n FROM origin_requests"), ["2"]);
     put_back();

@@ -16,6 +16,7 @@ mod late;
 mod meters;
 mod model;
 mod quickstart;
+mod races;
 mod repo;
 mod settings;
 mod shell;

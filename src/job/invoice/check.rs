@@ -33,6 +33,10 @@ pub async fn stands_against(job: &Job, books: &Books<'_>, month: BillingMonth) -
     if receipts > 0 {
         reasons.push(format!("{receipts} converted objects wait to be built; run `meterlake build`"));
     }
+    let withdrawals = job.lake.withdrawals().await?.len();
+    if withdrawals > 0 {
+        reasons.push(format!("{withdrawals} object versions wait to be withdrawn; run `meterlake build`"));
+    }
     reasons.extend(not_converted(job).await?);
     if let Some((table, part)) = first_stale(&job.lake, books.derivation).await? {
         reasons.push(format!("{} is not up to date ({part}); run `meterlake build`", table.name()));
