@@ -86,9 +86,9 @@ fn tell_left_out(report: &PublishReport, talk: &Talk) {
 fn report_json(table: &str, report: &PublishReport, dry_run: bool) -> Value {
     let month = |of: &MonthReport| {
         let changes = of.changes.iter().map(|change| {
-            let name = &change.total.name;
+            let name = &change.name;
             json!({"pk": name.partition(), "sk": name.sort(), "before": change.before.map(|n| n.to_string()),
-                "quantity": change.total.quantity.to_string()})
+                "quantity": change.quantity.to_string()})
         });
         json!({"month": of.month, "changes": changes.collect::<Vec<_>>(), "unchanged": of.unchanged, "left_out": of.left_out,
             "complete_until": of.state.complete_until, "provisional": of.state.provisional})
@@ -112,9 +112,8 @@ fn report_text(report: &PublishReport, dry_run: bool) -> String {
         let until = of.state.complete_until.to_string();
         months.row([of.month.to_string(), count(of.changes.len() as u64), unchanged, until, state.to_owned()]);
         for change in &of.changes {
-            let name = &change.total.name;
             let before = change.before.map_or_else(String::new, count);
-            changes.row([name.partition(), name.sort(), before, count(change.total.quantity)]);
+            changes.row([change.name.partition(), change.name.sort(), before, count(change.quantity)]);
         }
     }
     let list = if report.changes() > 0 { format!("\nTotals\n{changes}") } else { String::new() };

@@ -133,10 +133,27 @@ impl TotalsTable for Memory {
     }
 }
 
-/// The same table, and something that happens before its first write.
+/// When something else happens.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Before {
+    Listing,
+    Writing,
+}
+
+/// The same table, and something that happens before it is first listed or a total is first written.
 struct Interrupted<'t, F> {
     table: &'t Memory,
+    when: Before,
     first: Mutex<Option<F>>,
+}
+
+impl<F: FnOnce()> Interrupted<'_, F> {
+    fn interrupt(&self, now: Before) {
+        let first = if now == self.when { self.first.lock().unwrap().take() } else { None };
+        if let Some(first) = first {
+            first();
+        }
+    }
 }
 
 #[async_trait]
@@ -150,14 +167,13 @@ impl<F: FnOnce() + Send> TotalsTable for Interrupted<'_, F> {
     }
 
     async fn listed(&self, month: BillingMonth) -> Result<Vec<Listed>, TotalsError> {
-        self.table.listed(month).await
+        let listed = self.table.listed(month).await;
+        self.interrupt(Before::Listing);
+        listed
     }
 
     async fn put(&self, total: &Total, stamp: &Stamp) -> Result<Put, TotalsError> {
-        let first = self.first.lock().unwrap().take();
-        if let Some(first) = first {
-            first();
-        }
+        self.interrupt(Before::Writing);
         self.table.put(total, stamp).await
     }
 }
@@ -204,7 +220,7 @@ fn published(lab: &Lab, table: &Memory) -> PublishReport {
 
 fn names(report: &PublishReport) -> Vec<String> {
     let changes = report.months.iter().flat_map(|month| &month.changes);
-    changes.map(|change| format!("{} {}", change.total.name.partition(), change.total.name.sort())).collect()
+    changes.map(|change| format!("{} {}", change.name.partition(), change.name.sort())).collect()
 }
 
 fn calls(start: i64, key: Key, n: i64) -> Vec<u8> {
@@ -256,7 +272,7 @@ fn totals_are_those_worked_out_by_hand_and_a_second_publish_writes_nothing() {
     let (lab, table) = (lab(), Memory::default());
     let first = published(&lab, &table);
     assert_eq!(sorted(table.contents()), by_hand());
-    assert_eq!((first.changes(), first.state_written, table.puts()), (6, true, 7));
+    assert_eq!((first.changes(), first.state_written, table.puts()), (6, true, 6 + 2));
     let (total, stamp) = table.items.lock().unwrap().values().next().cloned().unwrap();
     assert!(total.provisional, "October is not closed");
     assert_eq!(stamp.as_of.to_string(), "2026-12-04T00:00:00Z");
@@ -291,7 +307,8 @@ fn only_what_changed_is_written() {
             "key#acmeid0001 2026-11#calls"
         ]
     );
-    assert_eq!(table.puts(), 4 + 1);
+    // For each of the two months it is noted that it is being written; then that all is.
+    assert_eq!(table.puts(), 4 + 2 + 1);
     assert_eq!(table.contents()[0], "customer#acme 2026-10#calls 9/9 held 0/0 [05:6 06:3]");
     // The origin is past October, the edge is not: its calls are complete, its bytes are not.
     let items = table.items.lock().unwrap();
@@ -330,7 +347,7 @@ fn a_deleted_item_comes_back_when_everything_is_compared() {
     let shown = tried(&lab, &table, &Wish { dry_run: true, ..all.clone() }, at(60, 0, 0)).unwrap();
     assert_eq!((names(&shown), table.puts()), (vec!["customer#acme 2026-10#calls".to_owned()], 0));
     let report = tried(&lab, &table, &all, at(60, 0, 0)).unwrap();
-    assert_eq!((names(&report), table.puts()), (vec!["customer#acme 2026-10#calls".to_owned()], 1));
+    assert_eq!((names(&report), table.puts()), (vec!["customer#acme 2026-10#calls".to_owned()], 1 + 2));
     assert_eq!(sorted(table.contents()), by_hand());
     // Of a table that was emptied everything comes back by itself.
     let emptied = Memory::default();
@@ -341,19 +358,24 @@ fn a_deleted_item_comes_back_when_everything_is_compared() {
 #[test]
 fn a_publish_that_is_cut_off_is_completed_by_the_next() {
     let lab = lab();
-    for n in 1..=6 {
+    // The first write notes that the month is being written.
+    for n in 2..=7 {
         let table = Memory { fails_at: AtomicUsize::new(n), ..Memory::default() };
         let error = tried(&lab, &table, &Wish::default(), at(60, 0, 0)).unwrap_err();
         assert!(matches!(error, JobError::Totals(TotalsError::Table { .. })), "{error}");
-        assert!(table.state.lock().unwrap().is_none(), "nothing is noted as published before it is");
+        let noted = table.state.lock().unwrap().clone().unwrap();
+        assert!(
+            noted.months.values().all(|month| month.inputs.is_empty()),
+            "nothing is noted as published before it is"
+        );
         published(&lab, &table);
         assert_eq!(sorted(table.contents()), by_hand(), "cut off at write {n}");
     }
 }
 
 /// A publisher has read the lake; before it writes, the lake changes and somebody else publishes that. Then the first goes on.
-fn overtaken(table: &Memory, lab: &Lab, change: impl FnOnce() + Send) -> PublishReport {
-    let table = Interrupted { table, first: Mutex::new(Some(change)) };
+fn overtaken(table: &Memory, lab: &Lab, when: Before, change: impl FnOnce() + Send) -> PublishReport {
+    let table = Interrupted { table, when, first: Mutex::new(Some(change)) };
     let report = tried(lab, &table, &Wish::default(), at(60, 0, 0)).unwrap();
     assert!(table.first.lock().unwrap().is_none());
     report
@@ -369,7 +391,7 @@ fn meanwhile(work: impl FnOnce() + Send) {
 fn an_older_publisher_does_not_overwrite_newer_totals() {
     let (lab, table) = (lab(), Memory::default());
     lab.origin("2026/10/06/more", calls(at(1, 15, 0), Key::Acme, 1));
-    let report = overtaken(&table, &lab, || {
+    let report = overtaken(&table, &lab, Before::Writing, || {
         meanwhile(|| {
             lab.run();
             published(&lab, &table);
@@ -382,19 +404,39 @@ fn an_older_publisher_does_not_overwrite_newer_totals() {
 
 // The other publisher has nothing to write for acme, because its total is again what it was before: so the older one's write is
 // taken. It must take it back itself, though a listing shows neither of its writes yet.
-// Seen to fail: without the memory of what was written.
+// Seen to fail: without the note that a month is being written; without the memory of what was written; without looking at the
+// lake once more at the end.
 #[test]
 fn an_older_publisher_takes_back_what_it_wrote_where_the_newer_had_nothing_to_write() {
-    let (lab, table) = (lab(), Memory { lags: true, ..Memory::default() });
+    for when in [Before::Writing, Before::Listing] {
+        let (lab, table) = (lab(), Memory { lags: true, ..Memory::default() });
+        published(&lab, &table);
+        lab.origin("2026/10/06/more", calls(at(1, 15, 0), Key::Acme, 1));
+        lab.run();
+        overtaken(&table, &lab, when, || {
+            meanwhile(|| {
+                assert_eq!(lab.meterlake(&["retract", "2026/10/06/more", "--reason", "test"]).code, 0);
+                published(&lab, &table);
+            });
+        });
+        assert_eq!(sorted(table.contents()), by_hand());
+    }
+}
+
+// Seen to fail: without the note that a month is being written.
+#[test]
+fn a_publish_that_is_cut_off_leaves_nothing_behind_when_its_usage_is_gone_again() {
+    let (lab, table) = (lab(), Memory::default());
     published(&lab, &table);
+    table.puts();
     lab.origin("2026/10/06/more", calls(at(1, 15, 0), Key::Acme, 1));
     lab.run();
-    overtaken(&table, &lab, || {
-        meanwhile(|| {
-            assert_eq!(lab.meterlake(&["retract", "2026/10/06/more", "--reason", "test"]).code, 0);
-            published(&lab, &table);
-        });
-    });
+    // A note, a total, and the second total fails.
+    table.fails_at.store(3, Ordering::SeqCst);
+    tried(&lab, &table, &Wish::default(), at(60, 0, 0)).unwrap_err();
+    assert_ne!(sorted(table.contents()), by_hand());
+    assert_eq!(lab.meterlake(&["retract", "2026/10/06/more", "--reason", "test"]).code, 0);
+    published(&lab, &table);
     assert_eq!(sorted(table.contents()), by_hand());
 }
 
@@ -443,7 +485,7 @@ fn a_close_makes_totals_final_once() {
     lab.run();
     assert_eq!(published(&lab, &table).changes(), 6);
     assert!(table.items.lock().unwrap().values().all(|(total, _)| !total.provisional));
-    assert_eq!(table.puts(), 7);
+    assert_eq!(table.puts(), 6 + 2);
     assert_eq!((published(&lab, &table).changes(), table.puts()), (0, 0));
 }
 

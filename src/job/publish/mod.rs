@@ -1,7 +1,8 @@
 //! Publish: month-to-date usage per customer and key goes into a table for dashboards and quotas. Totals are written, never
 //! increments, so a publish can be repeated, interrupted and overtaken. Of a month nothing is read where what its totals are made
 //! from is what it was; else its totals are held against those listed, and the ones that differ are written. Usage that is gone
-//! becomes a total of 0. A lake in the middle of a build is refused: its hours would seem complete before their usage is there.
+//! becomes a total of 0. Before the totals of a month are written it is noted that they are being written, so whatever happens
+//! then, they are compared again. A lake in the middle of a build is refused: its hours would seem complete before their usage is there.
 
 mod hours;
 mod table;
@@ -71,10 +72,12 @@ pub struct MonthReport {
 /// A total that is not in the table as it should be.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Change {
-    /// As it should be.
-    pub total: Total,
+    /// What it is of.
+    pub name: TotalName,
     /// The quantity in the table; none: there is no such total.
     pub before: Option<i128>,
+    /// The quantity as it should be.
+    pub quantity: i128,
 }
 
 impl PublishReport {
@@ -92,7 +95,7 @@ pub async fn publish(
     wish: &Wish,
     now: Micros,
 ) -> Result<PublishReport, JobError> {
-    let mut behind = None;
+    let (mut done, mut behind) = (None, None);
     let mut written = Written::new();
     for _ in 0..ATTEMPTS_MAX {
         let view = match View::open(lake, with, now).await? {
@@ -101,23 +104,28 @@ pub async fn publish(
             Opened::Changing => continue,
         };
         match view.publish(with, table, wish, &mut written).await? {
+            // A newer state may have been found to be published already, just before this one was written over it.
+            Attempt::Done(report) if report.changes() > 0 && view.is_overtaken(lake).await? => done = Some(report),
             Attempt::Done(report) => return Ok(report),
             Attempt::Overtaken { published } => behind = Some((published, view.stamp.version)),
         }
     }
-    Err(match behind {
-        Some((published, ours)) => TotalsError::Behind { published, ours }.into(),
-        None => JobError::Busy { table: Table::UsageDaily.name() },
-    })
+    match (done, behind) {
+        // The lake moves faster than it is published; whoever moved it publishes too.
+        (Some(report), _) => Ok(report),
+        (None, Some((published, ours))) => Err(TotalsError::Behind { published, ours }.into()),
+        (None, None) => Err(JobError::Busy { table: Table::UsageDaily.name() }),
+    }
 }
 
-/// The totals that are missing, differ or are of usage that is gone, and how many are as they should be.
-pub fn plan(
+/// The totals that are missing, differ or are of usage that is gone, each with the quantity in the table, and how many are as
+/// they should be.
+fn plan(
     mut wanted: BTreeMap<TotalName, Total>,
     listed: Vec<Listed>,
     rules: &TotalRules,
     lake: &str,
-) -> Result<(Vec<Change>, usize), TotalsError> {
+) -> Result<(Vec<(Total, Option<i128>)>, usize), TotalsError> {
     let (mut changes, mut unchanged) = (Vec::new(), 0);
     for there in listed {
         if there.lake != lake {
@@ -126,12 +134,18 @@ pub fn plan(
         let total = wanted.remove(&there.name).unwrap_or_else(|| rules.empty(there.name));
         match total.digest().to_string() == there.digest {
             true => unchanged += 1,
-            false => changes.push(Change { total, before: there.quantity }),
+            false => changes.push((total, there.quantity)),
         }
     }
-    changes.extend(wanted.into_values().map(|total| Change { total, before: None }));
-    changes.sort_by(|a, b| a.total.name.cmp(&b.total.name));
+    changes.extend(wanted.into_values().map(|total| (total, None)));
+    changes.sort_by(|(a, _), (b, _)| a.name.cmp(&b.name));
     Ok((changes, unchanged))
+}
+
+/// A month whose totals are being written: no digest is the one of its inputs, and it is complete up to where it was.
+fn begun(known: Option<&MonthState>, from: Micros) -> MonthState {
+    let nothing = MonthState { inputs: String::new(), complete_until: from, provisional: true };
+    MonthState { inputs: String::new(), ..known.cloned().unwrap_or(nothing) }
 }
 
 /// A listing with what is known to have been written since.
@@ -166,6 +180,9 @@ enum Attempt {
         published: u64,
     },
 }
+
+/// What is noted of each month.
+type Months = BTreeMap<BillingMonth, MonthState>;
 
 /// Digests of the totals that this publish has written: a listing may not show them yet.
 type Written = BTreeMap<TotalName, String>;
@@ -216,8 +233,9 @@ impl View {
                 return Ok(Attempt::Overtaken { published: stamp.version });
             }
         }
-        let known = before.as_ref().map(|state| state.months.clone()).unwrap_or_default();
-        let mut after = known.clone();
+        let known = before.map(|state| state.months).unwrap_or_default();
+        let mut noted = known.clone();
+        let mut months = known.clone();
         let mut report = PublishReport { stamp: Some(self.stamp.clone()), ..PublishReport::default() };
         for month in self.months(wish, &known) {
             let rules = self.rules(with, month);
@@ -233,31 +251,54 @@ impl View {
                 let (wanted, left_out) = self.totals(&rules).await?;
                 let listed = as_written(table.listed(month).await?, written);
                 let (changes, unchanged) = plan(wanted, listed, &rules, &self.stamp.lake)?;
-                if !wish.dry_run
-                    && let Put::Newer(published) = self.write(table, &changes, written).await?
-                {
-                    return Ok(Attempt::Overtaken { published });
+                if !wish.dry_run && !changes.is_empty() {
+                    months.insert(month, begun(known.get(&month), with.zone.month_bounds(month).from));
+                    if let Put::Newer(published) = self.note(table, &months, &mut noted).await? {
+                        return Ok(Attempt::Overtaken { published });
+                    }
+                    if let Put::Newer(published) = self.write(table, &changes, written).await? {
+                        return Ok(Attempt::Overtaken { published });
+                    }
                 }
+                let change = |(total, before): (Total, Option<i128>)| Change {
+                    name: total.name,
+                    before,
+                    quantity: total.quantity,
+                };
+                let changes = changes.into_iter().map(change).collect();
                 of_month = MonthReport { unchanged: Some(unchanged), changes, left_out, ..of_month };
             }
-            after.insert(month, of_month.state.clone());
+            months.insert(month, of_month.state.clone());
             report.months.push(of_month);
         }
-        if !wish.dry_run && after != known {
-            let state = State { stamp: self.stamp.clone(), months: after };
-            if let Put::Newer(published) = table.put_state(&state).await? {
+        if !wish.dry_run {
+            if let Put::Newer(published) = self.note(table, &months, &mut noted).await? {
                 return Ok(Attempt::Overtaken { published });
             }
-            report.state_written = true;
+            report.state_written = report.changes() > 0 || months != known;
         }
         Ok(Attempt::Done(report))
     }
 
+    /// Notes how the months stand, where something else is noted.
+    async fn note(&self, table: &dyn TotalsTable, months: &Months, noted: &mut Months) -> Result<Put, JobError> {
+        if months == noted {
+            return Ok(Put::Written);
+        }
+        let put = table.put_state(&State { stamp: self.stamp.clone(), months: months.clone() }).await?;
+        noted.clone_from(months);
+        Ok(put)
+    }
+
     /// Writes every change; tells a write that was refused.
-    async fn write(&self, table: &dyn TotalsTable, changes: &[Change], written: &mut Written) -> Result<Put, JobError> {
+    async fn write(
+        &self,
+        table: &dyn TotalsTable,
+        changes: &[(Total, Option<i128>)],
+        written: &mut Written,
+    ) -> Result<Put, JobError> {
         let write = async |total| Ok::<_, TotalsError>((total, table.put(total, &self.stamp).await?));
-        let mut writes =
-            futures::stream::iter(changes).map(|change| write(&change.total)).buffer_unordered(WRITES_AT_ONCE);
+        let mut writes = futures::stream::iter(changes).map(|(total, _)| write(total)).buffer_unordered(WRITES_AT_ONCE);
         let mut all = Put::Written;
         while let Some((total, put)) = writes.try_next().await? {
             match put {
@@ -268,8 +309,14 @@ impl View {
         Ok(all)
     }
 
+    /// Whether the lake has other usage by now.
+    async fn is_overtaken(&self, lake: &Lake) -> Result<bool, JobError> {
+        let newest = lake.existing_table(Table::UsageDaily).await?;
+        Ok(newest.is_some_and(|newest| newest.version() != self.stamp.version))
+    }
+
     /// The months wished for, or all that have usage or had some when they were published.
-    fn months(&self, wish: &Wish, known: &BTreeMap<BillingMonth, MonthState>) -> BTreeSet<BillingMonth> {
+    fn months(&self, wish: &Wish, known: &Months) -> BTreeSet<BillingMonth> {
         if !wish.months.is_empty() {
             return wish.months.iter().copied().collect();
         }

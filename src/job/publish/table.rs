@@ -34,7 +34,7 @@ pub struct State {
 /// What was published of a month.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct MonthState {
-    /// Digest of what its totals were made from.
+    /// Digest of what its totals were made from; empty while they are being written.
     pub inputs: String,
     /// The hours of the month before this hold all that was delivered.
     pub complete_until: Micros,
