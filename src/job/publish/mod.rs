@@ -5,22 +5,25 @@
 //! then, they are compared again. A lake in the middle of a build is refused: its hours would seem complete before their usage is there.
 
 mod hours;
+mod plan;
 mod table;
 mod total;
+mod view;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use futures::{StreamExt, TryStreamExt};
 
-use crate::base::{Digest, Micros};
-use crate::billing::{BillingDay, BillingMonth};
-use crate::lake::{Lake, LakeTable, Receipt};
-use crate::model::Engine;
+use crate::base::Micros;
+use crate::billing::BillingMonth;
+use crate::lake::Lake;
 use crate::schema::Table;
 
 use super::JobError;
-use super::derive::{Derivation, first_stale};
-use super::rows::Rows;
+use super::derive::Derivation;
+
+use plan::{Plan, Write, Written};
+use view::{Opened, View};
 
 pub use hours::Hours;
 pub use table::{Listed, MonthState, Put, Stamp, State, TotalsError, TotalsTable};
@@ -30,7 +33,6 @@ pub use total::{Holder, MonthTotals, Total, TotalName, TotalRules, UsageRow};
 const WRITES_AT_ONCE: usize = 16;
 /// How often it is begun anew because the lake changed or somebody else published.
 const ATTEMPTS_MAX: usize = 5;
-const SECOND_MICROS: i64 = 1_000_000;
 
 /// What shall be published.
 #[derive(Clone, Default, PartialEq, Eq, Debug)]
@@ -103,11 +105,12 @@ pub async fn publish(
             Opened::NoUsage => return Ok(PublishReport::default()),
             Opened::Changing => continue,
         };
-        match view.publish(with, table, wish, &mut written).await? {
+        match attempt(&view, with, table, wish, &mut written).await {
             // A newer state may have been found to be published already, just before this one was written over it.
-            Attempt::Done(report) if report.changes() > 0 && view.is_overtaken(lake).await? => done = Some(report),
-            Attempt::Done(report) => return Ok(report),
-            Attempt::Overtaken { published } => behind = Some((published, view.stamp.version)),
+            Ok(report) if report.changes() > 0 && view.is_overtaken(lake).await? => done = Some(report),
+            Ok(report) => return Ok(report),
+            Err(Stop::Overtaken { published }) => behind = Some((published, view.stamp.version)),
+            Err(Stop::Failed(error)) => return Err(error),
         }
     }
     match (done, behind) {
@@ -118,264 +121,136 @@ pub async fn publish(
     }
 }
 
-/// The totals that are missing, differ or are of usage that is gone, each with the quantity in the table, and how many are as
-/// they should be.
-fn plan(
-    mut wanted: BTreeMap<TotalName, Total>,
-    listed: Vec<Listed>,
-    rules: &TotalRules,
-    lake: &str,
-) -> Result<(Vec<(Total, Option<i128>)>, usize), TotalsError> {
-    let (mut changes, mut unchanged) = (Vec::new(), 0);
-    for there in listed {
-        if there.lake != lake {
-            return Err(TotalsError::OtherLake { theirs: there.lake, ours: lake.to_owned() });
-        }
-        let total = wanted.remove(&there.name).unwrap_or_else(|| rules.empty(there.name));
-        match total.digest().to_string() == there.digest {
-            true => unchanged += 1,
-            false => changes.push((total, there.quantity)),
-        }
-    }
-    changes.extend(wanted.into_values().map(|total| (total, None)));
-    changes.sort_by(|(a, _), (b, _)| a.name.cmp(&b.name));
-    Ok((changes, unchanged))
-}
-
-/// A month whose totals are being written: no digest is the one of its inputs, and it is complete up to where it was.
-fn begun(known: Option<&MonthState>, from: Micros) -> MonthState {
-    let nothing = MonthState { inputs: String::new(), complete_until: from, provisional: true };
-    MonthState { inputs: String::new(), ..known.cloned().unwrap_or(nothing) }
-}
-
-/// A listing with what is known to have been written since.
-fn as_written(mut listed: Vec<Listed>, written: &Written) -> Vec<Listed> {
-    for there in &mut listed {
-        if let Some(digest) = written.get(&there.name) {
-            there.digest.clone_from(digest);
-        }
-    }
-    listed
-}
-
-/// A lake in which everything derived follows from everything applied.
-struct View {
-    stamp: Stamp,
-    usage: LakeTable,
-    engine: Engine,
-    hours: Hours,
-}
-
-enum Opened {
-    Whole(View),
-    NoUsage,
-    /// A build was at work.
-    Changing,
-}
-
-enum Attempt {
-    Done(PublishReport),
-    /// Somebody published a newer state meanwhile; what was written from this one may stand where theirs did not differ.
+/// Why an attempt ended early.
+enum Stop {
+    /// A newer state was published meanwhile; what was written from this one may stand where that did not differ.
     Overtaken {
         published: u64,
     },
+    Failed(JobError),
+}
+
+impl From<JobError> for Stop {
+    fn from(error: JobError) -> Self {
+        Self::Failed(error)
+    }
+}
+
+impl From<TotalsError> for Stop {
+    fn from(error: TotalsError) -> Self {
+        Self::Failed(error.into())
+    }
+}
+
+/// Goes on only after a write that was taken.
+fn taken(put: Put) -> Result<(), Stop> {
+    match put {
+        Put::Written => Ok(()),
+        Put::Newer(published) => Err(Stop::Overtaken { published }),
+    }
+}
+
+/// Publishes one state of the lake.
+async fn attempt(
+    view: &View,
+    with: &Derivation,
+    table: &dyn TotalsTable,
+    wish: &Wish,
+    written: &mut Written,
+) -> Result<PublishReport, Stop> {
+    let before = table.state().await?;
+    if let Some(State { stamp, .. }) = &before {
+        if stamp.lake != view.stamp.lake {
+            return Err(TotalsError::OtherLake { theirs: stamp.lake.clone(), ours: view.stamp.lake.clone() }.into());
+        }
+        if stamp.version > view.stamp.version {
+            return Err(Stop::Overtaken { published: stamp.version });
+        }
+    }
+    let known = before.map(|state| state.months).unwrap_or_default();
+    let mut pass = Pass { view, table, wish, written, months: known.clone(), noted: known.clone() };
+    let mut months = Vec::new();
+    for month in view.months(&wish.months, &known) {
+        months.push(pass.month(with, month).await?);
+    }
+    pass.note().await?;
+    let state_written = !wish.dry_run && (pass.noted != known || months.iter().any(|month| !month.changes.is_empty()));
+    Ok(PublishReport { stamp: Some(view.stamp.clone()), months, state_written })
 }
 
 /// What is noted of each month.
 type Months = BTreeMap<BillingMonth, MonthState>;
 
-/// Digests of the totals that this publish has written: a listing may not show them yet.
-type Written = BTreeMap<TotalName, String>;
+/// One way through the months.
+struct Pass<'a> {
+    view: &'a View,
+    table: &'a dyn TotalsTable,
+    wish: &'a Wish,
+    written: &'a mut Written,
+    /// How the months stand.
+    months: Months,
+    /// How the table says that they stand.
+    noted: Months,
+}
 
-impl View {
-    async fn open(lake: &Lake, with: &Derivation, now: Micros) -> Result<Opened, JobError> {
-        let Some(usage) = lake.existing_table(Table::UsageDaily).await? else { return Ok(Opened::NoUsage) };
-        let coverage = lake.existing_table(Table::CoverageHourly).await?;
-        let waiting: Vec<Receipt> = lake.receipts().await?;
-        if let Some((table, part)) = first_stale(lake, with).await? {
-            return Err(JobError::Stale { table, part });
-        }
-        // Nothing was stale while these stood, so what coverage knows of, usage has.
-        for seen in [Some(&usage), coverage.as_ref()].into_iter().flatten() {
-            let newest = lake.existing_table(seen.table()).await?.map(|table| table.version());
-            if newest != Some(seen.version()) {
-                return Ok(Opened::Changing);
-            }
-        }
-        let engine = Engine::new(with.engine)?;
-        engine.see(&usage).await?;
-        if let Some(coverage) = &coverage {
-            engine.see(coverage).await?;
-        }
-        let hours = Hours::read(&engine, &waiting).await?;
-        let key = u128::from_be_bytes(lake.fingerprint_key());
-        let stamp = Stamp {
-            lake: format!("{} {}", lake.url(), Digest::of(["lake", &format!("{key:032x}")]).short()),
-            version: usage.version(),
-            as_of: Micros(now.0 - now.0.rem_euclid(SECOND_MICROS)),
+impl Pass<'_> {
+    /// Brings a month up to date.
+    async fn month(&mut self, with: &Derivation, month: BillingMonth) -> Result<MonthReport, Stop> {
+        let rules = self.view.rules(with, month);
+        let state = MonthState {
+            inputs: self.view.inputs(&rules),
+            complete_until: rules.complete_until_else,
+            provisional: rules.provisional,
         };
-        Ok(Opened::Whole(Self { stamp, usage, engine, hours }))
-    }
-
-    async fn publish(
-        &self,
-        with: &Derivation,
-        table: &dyn TotalsTable,
-        wish: &Wish,
-        written: &mut Written,
-    ) -> Result<Attempt, JobError> {
-        let before = table.state().await?;
-        if let Some(State { stamp, .. }) = &before {
-            if stamp.lake != self.stamp.lake {
-                return Err(TotalsError::OtherLake { theirs: stamp.lake.clone(), ours: self.stamp.lake.clone() }.into());
-            }
-            if stamp.version > self.stamp.version {
-                return Ok(Attempt::Overtaken { published: stamp.version });
-            }
+        let known = self.months.insert(month, state.clone());
+        let is_as_it_was = known.as_ref().is_some_and(|known| known.inputs == state.inputs)
+            && !self.written.keys().any(|name| name.month == month);
+        if is_as_it_was && !self.wish.all {
+            return Ok(MonthReport { month, state, unchanged: None, changes: Vec::new(), left_out: 0 });
         }
-        let known = before.map(|state| state.months).unwrap_or_default();
-        let mut noted = known.clone();
-        let mut months = known.clone();
-        let mut report = PublishReport { stamp: Some(self.stamp.clone()), ..PublishReport::default() };
-        for month in self.months(wish, &known) {
-            let rules = self.rules(with, month);
-            let state = MonthState {
-                inputs: self.inputs(&rules),
-                complete_until: rules.complete_until_else,
-                provisional: rules.provisional,
-            };
-            let is_as_it_was = known.get(&month).is_some_and(|known| known.inputs == state.inputs)
-                && !written.keys().any(|name| name.month == month);
-            let mut of_month = MonthReport { month, state, unchanged: None, changes: Vec::new(), left_out: 0 };
-            if wish.all || !is_as_it_was {
-                let (wanted, left_out) = self.totals(&rules).await?;
-                let listed = as_written(table.listed(month).await?, written);
-                let (changes, unchanged) = plan(wanted, listed, &rules, &self.stamp.lake)?;
-                if !wish.dry_run && !changes.is_empty() {
-                    months.insert(month, begun(known.get(&month), with.zone.month_bounds(month).from));
-                    if let Put::Newer(published) = self.note(table, &months, &mut noted).await? {
-                        return Ok(Attempt::Overtaken { published });
-                    }
-                    if let Put::Newer(published) = self.write(table, &changes, written).await? {
-                        return Ok(Attempt::Overtaken { published });
-                    }
-                }
-                let change = |(total, before): (Total, Option<i128>)| Change {
-                    name: total.name,
-                    before,
-                    quantity: total.quantity,
-                };
-                let changes = changes.into_iter().map(change).collect();
-                of_month = MonthReport { unchanged: Some(unchanged), changes, left_out, ..of_month };
-            }
-            months.insert(month, of_month.state.clone());
-            report.months.push(of_month);
+        let (wanted, left_out) = self.view.totals(&rules).await?;
+        let listed = self.table.listed(month).await?;
+        let Plan { writes, unchanged } = Plan::new(wanted, listed, self.written, &rules, &self.view.stamp.lake)?;
+        if !writes.is_empty() && !self.wish.dry_run {
+            self.months.insert(month, begun(known, with.zone.month_bounds(month).from));
+            self.note().await?;
+            self.write(&writes).await?;
+            self.months.insert(month, state.clone());
         }
-        if !wish.dry_run {
-            if let Put::Newer(published) = self.note(table, &months, &mut noted).await? {
-                return Ok(Attempt::Overtaken { published });
-            }
-            report.state_written = report.changes() > 0 || months != known;
-        }
-        Ok(Attempt::Done(report))
+        let change = |Write { total, before }| Change { name: total.name, before, quantity: total.quantity };
+        let changes = writes.into_iter().map(change).collect();
+        Ok(MonthReport { month, state, unchanged: Some(unchanged), changes, left_out })
     }
 
     /// Notes how the months stand, where something else is noted.
-    async fn note(&self, table: &dyn TotalsTable, months: &Months, noted: &mut Months) -> Result<Put, JobError> {
-        if months == noted {
-            return Ok(Put::Written);
+    async fn note(&mut self) -> Result<(), Stop> {
+        if self.months == self.noted || self.wish.dry_run {
+            return Ok(());
         }
-        let put = table.put_state(&State { stamp: self.stamp.clone(), months: months.clone() }).await?;
-        noted.clone_from(months);
-        Ok(put)
+        let state = State { stamp: self.view.stamp.clone(), months: self.months.clone() };
+        taken(self.table.put_state(&state).await?)?;
+        self.noted = state.months;
+        Ok(())
     }
 
-    /// Writes every change; tells a write that was refused.
-    async fn write(
-        &self,
-        table: &dyn TotalsTable,
-        changes: &[(Total, Option<i128>)],
-        written: &mut Written,
-    ) -> Result<Put, JobError> {
-        let write = async |total| Ok::<_, TotalsError>((total, table.put(total, &self.stamp).await?));
-        let mut writes = futures::stream::iter(changes).map(|(total, _)| write(total)).buffer_unordered(WRITES_AT_ONCE);
+    /// Writes totals. Where one is refused the others are still written: all of them are looked at again.
+    async fn write(&mut self, writes: &[Write]) -> Result<(), Stop> {
+        let (table, stamp) = (self.table, &self.view.stamp);
+        let write = async |total| Ok::<_, TotalsError>((total, table.put(total, stamp).await?));
+        let mut done = futures::stream::iter(writes).map(|one| write(&one.total)).buffer_unordered(WRITES_AT_ONCE);
         let mut all = Put::Written;
-        while let Some((total, put)) = writes.try_next().await? {
+        while let Some((total, put)) = done.try_next().await? {
             match put {
-                Put::Written => drop(written.insert(total.name.clone(), total.digest().to_string())),
+                Put::Written => drop(self.written.insert(total.name.clone(), total.digest().to_string())),
                 Put::Newer(version) => all = Put::Newer(version),
             }
         }
-        Ok(all)
+        taken(all)
     }
+}
 
-    /// Whether the lake has other usage by now.
-    async fn is_overtaken(&self, lake: &Lake) -> Result<bool, JobError> {
-        let newest = lake.existing_table(Table::UsageDaily).await?;
-        Ok(newest.is_some_and(|newest| newest.version() != self.stamp.version))
-    }
-
-    /// The months wished for, or all that have usage or had some when they were published.
-    fn months(&self, wish: &Wish, known: &Months) -> BTreeSet<BillingMonth> {
-        if !wish.months.is_empty() {
-            return wish.months.iter().copied().collect();
-        }
-        let days = self.usage.files().into_iter().filter_map(|file| file.day);
-        days.map(|day| BillingDay(day.0).month()).chain(known.keys().copied()).collect()
-    }
-
-    fn rules(&self, with: &Derivation, month: BillingMonth) -> TotalRules {
-        let meters = with.meters_of(month);
-        let bounds = with.zone.month_bounds(month);
-        let complete_until =
-            |sources: &mut dyn Iterator<Item = &str>| self.hours.complete_until(sources, bounds, self.stamp.as_of);
-        TotalRules {
-            month,
-            has_customers: with.config_of(month).customers.num_rows() > 0,
-            of_customer: meters.iter().filter(|m| m.value.is_of_customer()).map(|m| m.name.clone()).collect(),
-            complete_until: meters
-                .iter()
-                .map(|meter| (meter.name.clone(), complete_until(&mut meter.sources.iter().map(String::as_str))))
-                .collect(),
-            complete_until_else: complete_until(&mut meters.iter().flat_map(|m| m.sources.iter().map(String::as_str))),
-            provisional: !with.closed.contains_key(&month),
-        }
-    }
-
-    /// The digest of what the totals of a month are made from.
-    fn inputs(&self, rules: &TotalRules) -> String {
-        let of_month = |day: i32| BillingDay(day).month() == rules.month;
-        let files = self.usage.files().into_iter().filter(|file| file.day.is_some_and(|day| of_month(day.0)));
-        let mut parts: Vec<String> = files.map(|file| format!("{} {}", file.slot, file.digest)).collect();
-        parts.extend(rules.of_customer.iter().map(|meter| format!("of customers {meter}")));
-        parts.push(format!("customers {} provisional {}", rules.has_customers, rules.provisional));
-        parts.push(total::FORMAT.to_owned());
-        parts.sort_unstable();
-        Digest::of(parts.iter().map(String::as_str)).to_string()
-    }
-
-    async fn totals(&self, rules: &TotalRules) -> Result<(BTreeMap<TotalName, Total>, usize), JobError> {
-        let day = |day: BillingDay| format!("DATE '{day}'");
-        let sql = include_str!("../../../sql/report/month_totals.sql")
-            .replace("$first_day", &day(rules.month.first_day()))
-            .replace("$last_day", &day(rules.month.last_day()));
-        let mut totals = MonthTotals::new(rules.clone());
-        let mut found = self.engine.query(&sql).await?;
-        while let Some(batch) = found.next().await? {
-            let rows = Rows { batch: &batch, of: Table::UsageDaily.name() };
-            let texts =
-                [rows.texts("customer_id")?, rows.texts("key_ref")?, rows.texts("meter")?, rows.texts("attribution")?];
-            let [mut customers, mut keys, mut meters, mut attributions] = texts.map(Vec::into_iter);
-            let (days, quantities, events) = (rows.days("day")?, rows.wholes("quantity")?, rows.bigints("events")?);
-            for ((day, quantity), events) in days.into_iter().zip(quantities).zip(events) {
-                let (customer_id, key_ref) = (customers.next().flatten(), keys.next().flatten());
-                let (meter, attribution) = (meters.next().flatten(), attributions.next().flatten());
-                let (Some(day), Some(meter), Some(attribution)) = (day, meter, attribution) else { continue };
-                let quantity = quantity.unwrap_or_default();
-                let events = i128::from(events);
-                totals.add(&UsageRow { day, customer_id, key_ref, meter, attribution, quantity, events });
-            }
-        }
-        Ok(totals.finish())
-    }
+/// A month whose totals are being written: no digest is the one of its inputs, and it is complete up to where it was.
+fn begun(known: Option<MonthState>, from: Micros) -> MonthState {
+    let nothing = MonthState { inputs: String::new(), complete_until: from, provisional: true };
+    MonthState { inputs: String::new(), ..known.unwrap_or(nothing) }
 }
