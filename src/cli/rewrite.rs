@@ -66,7 +66,8 @@ impl Rewritable {
 
 /// A reader sees the old content or the new.
 fn replace_file(path: &FilePath, content: &[u8]) -> std::io::Result<()> {
-    let beside = path.with_extension("new");
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    let beside = path.with_file_name(format!(".{name}.new"));
     fs::write(&beside, content)?;
     let done = fs::metadata(path)
         .and_then(|old| fs::set_permissions(&beside, old.permissions()))

@@ -14,14 +14,16 @@ import json
 import os
 import re
 import shutil
+import subprocess
 import sys
 import tempfile
+import time
 from decimal import Decimal
 from pathlib import Path
 
 import boto3
 
-from end_to_end import BUCKET, Stand, run
+from end_to_end import BUCKET, LambdaRuntime, Stand, run
 
 TABLE = "meterlake-totals"
 # October 2026: acme's calls are 190 and 26 completions, and so on down the README's bill.
@@ -171,6 +173,13 @@ def totals(stand, binary, example, arguments):
     stamps = ["as_of", "version"]
     assert without(table.items(), stamps) == without(before, stamps)
 
+    # So does the function of the schedule: globex's key goes and comes back, under labels that make new configurations.
+    for owner, label, calls in [("initech", "gone", 0), ("globex", "back", 95)]:
+        changed = keys.replace("globex,globex0003", f"{owner},globex0003").replace("production", label)
+        (example / "keys.csv").write_text(changed)
+        said = build_on_lambda(binary, config, env)
+        assert table.get("customer#globex", "2026-11#api_calls")["quantity"] == calls, said
+
     # Another lake, and a table that is made otherwise.
     other = example.parent / "other"
     shutil.copytree(example, other, ignore=shutil.ignore_patterns("lake"))
@@ -181,6 +190,21 @@ def totals(stand, binary, example, arguments):
     said = run(binary, ["publish", "dynamodb", "--config", config], env, ok=(2,)).stderr
     assert "must have an index `by_month`" in said, said
     print("totals:", len(EXPECTED), "totals are the README's; twice, overtaken, deleted and moved they stay right")
+
+
+def build_on_lambda(binary, config, env):
+    """One event of a schedule, answered by the binary as Lambda starts it."""
+    runtime = LambdaRuntime([{"source": "aws.events", "detail-type": "Scheduled Event", "detail": {}}])
+    env = {**os.environ, **env, "AWS_LAMBDA_RUNTIME_API": runtime.address, "METERLAKE_CONFIG": config, "AWS_LAMBDA_FUNCTION_NAME": "build",
+           "AWS_LAMBDA_FUNCTION_MEMORY_SIZE": "2048", "AWS_LAMBDA_FUNCTION_VERSION": "1", "AWS_LAMBDA_LOG_STREAM_NAME": "s", "AWS_LAMBDA_LOG_GROUP_NAME": "g"}
+    process = subprocess.Popen([binary], env=env, stderr=subprocess.PIPE, text=True)
+    ends = time.time() + 120
+    while not runtime.answers and time.time() < ends and process.poll() is None:
+        time.sleep(0.1)
+    process.kill()
+    said = process.communicate()[1]
+    assert [kind for kind, _ in runtime.answers] == ["response"], f"{runtime.answers}\n{said}"
+    return said
 
 
 def keys(stand, binary, example, arguments):
@@ -226,8 +250,6 @@ def keys(stand, binary, example, arguments):
 
 
 def run_with_input(binary, arguments, env, text):
-    import subprocess
-
     return subprocess.run([binary, *arguments], env={**os.environ, **env}, input=text, capture_output=True, text=True, check=True).stdout.strip()
 
 

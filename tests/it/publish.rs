@@ -266,7 +266,7 @@ fn sorted(mut contents: Vec<String>) -> Vec<String> {
     contents
 }
 
-// Seen to fail: when `counts` also took what is unmapped; when keys without an owner were kept.
+// Seen to fail: when keys without an owner were kept.
 #[test]
 fn totals_are_those_worked_out_by_hand_and_a_second_publish_writes_nothing() {
     let (lab, table) = (lab(), Memory::default());
@@ -355,6 +355,7 @@ fn a_deleted_item_comes_back_when_everything_is_compared() {
     assert_eq!(sorted(emptied.contents()), by_hand());
 }
 
+// Seen to fail: without the note that a month is being written.
 #[test]
 fn a_publish_that_is_cut_off_is_completed_by_the_next() {
     let lab = lab();
@@ -386,7 +387,7 @@ fn meanwhile(work: impl FnOnce() + Send) {
     std::thread::scope(|scope| scope.spawn(work).join().unwrap());
 }
 
-// Seen to fail: with a table that takes any write, and with a publisher that ends where it is refused.
+// Seen to fail: with a publisher that ends where it is refused.
 #[test]
 fn an_older_publisher_does_not_overwrite_newer_totals() {
     let (lab, table) = (lab(), Memory::default());
@@ -404,8 +405,7 @@ fn an_older_publisher_does_not_overwrite_newer_totals() {
 
 // The other publisher has nothing to write for acme, because its total is again what it was before: so the older one's write is
 // taken. It must take it back itself, though a listing shows neither of its writes yet.
-// Seen to fail: without the note that a month is being written; without the memory of what was written; without looking at the
-// lake once more at the end.
+// Seen to fail: without the memory of what was written; without looking at the lake once more at the end.
 #[test]
 fn an_older_publisher_takes_back_what_it_wrote_where_the_newer_had_nothing_to_write() {
     for when in [Before::Writing, Before::Listing] {
