@@ -1,6 +1,7 @@
 //! AWS services, behind what the rest of meterlake knows: buckets as object stores, configuration and secrets as bytes, queues,
-//! totals, API keys by their fingerprints, the Lambda runtime. Credentials and region are found as every AWS tool finds them (profiles, SSO, containers, instance
-//! roles, web identity), endpoints likewise. Nothing outside this folder names a type of the AWS SDK.
+//! totals, API keys by their fingerprints, the Lambda runtime. Credentials and region are found as every AWS tool finds them
+//! (profiles, SSO, containers, instance roles, web identity), endpoints likewise. Nothing outside this folder names a type of
+//! the AWS SDK.
 
 mod apigateway;
 mod credentials;

@@ -320,6 +320,26 @@ fn only_what_changed_is_written() {
     assert_eq!(until("customer#acme", "2026-11#calls"), "2026-11-02T01:00:00Z");
 }
 
+#[test]
+fn a_month_can_be_published_alone() {
+    let (lab, table) = (lab(), Memory::default());
+    lab.origin("2026/11/02/a", calls(at(28, 1, 0), Key::Acme, 2));
+    lab.run();
+    let november = Wish { months: vec!["2026-11".parse().unwrap()], ..Wish::default() };
+    for (wish, total) in
+        [(&november, "2026-11#calls 2/2 held 0/0 [02:2]"), (&Wish::default(), "2026-10#calls 8/8 held 0/0 [05:5 06:3]")]
+    {
+        tried(&lab, &table, wish, at(60, 0, 0)).unwrap();
+        assert_eq!(table.contents()[0], format!("customer#acme {total}"));
+    }
+    assert_eq!(table.contents().len(), 6 + 2);
+    // What the first one noted of November stood: it was not written again.
+    assert_eq!((published(&lab, &table).changes(), table.puts()), (0, (2 + 2) + (6 + 2)));
+    // A month without usage has nothing to publish.
+    let none = Wish { months: vec!["2025-01".parse().unwrap()], ..Wish::default() };
+    assert_eq!(tried(&lab, &table, &none, at(60, 0, 0)).unwrap().changes(), 0);
+}
+
 // Seen to fail: when what is listed and not wanted is passed over.
 #[test]
 fn usage_that_is_gone_becomes_a_total_of_nothing() {
