@@ -1,8 +1,11 @@
 //! AWS services, behind what the rest of meterlake knows: buckets as object stores, configuration and secrets as bytes, queues,
-//! the Lambda runtime. Credentials and region are found as every AWS tool finds them (profiles, SSO, containers, instance
-//! roles, web identity), endpoints likewise. Nothing outside this folder names a type of the AWS SDK.
+//! totals, API keys by their fingerprints, the Lambda runtime. Credentials and region are found as every AWS tool finds them
+//! (profiles, SSO, containers, instance roles, web identity), endpoints likewise. Nothing outside this folder names a type of
+//! the AWS SDK.
 
+mod apigateway;
 mod credentials;
+mod dynamodb;
 pub mod lambda;
 mod s3;
 mod secrets;
@@ -12,6 +15,7 @@ use std::sync::Arc;
 
 use aws_config::{BehaviorVersion, SdkConfig};
 
+pub use dynamodb::DynamoTotals;
 pub use s3::S3;
 pub use sqs::Sqs;
 
@@ -39,6 +43,14 @@ pub enum AwsError {
         action: String,
         /// What is missing.
         what: &'static str,
+    },
+    /// Something is there, but not as it must be.
+    #[error("{service}: {what}")]
+    Unsuitable {
+        /// The service as AWS calls it.
+        service: &'static str,
+        /// What must be otherwise.
+        what: String,
     },
 }
 

@@ -36,6 +36,7 @@ pub struct Key {
 /// The keys, in the order of the file.
 #[derive(Clone, Default, PartialEq, Eq, Debug)]
 pub struct Keys {
+    file: Option<String>,
     rows: Vec<Key>,
 }
 
@@ -93,7 +94,12 @@ impl Keys {
                 sheet.problem(row.line, told);
             }
         }
-        sheet.problems.or(Self { rows })
+        sheet.problems.or(Self { file: Some(file.name.clone()), rows })
+    }
+
+    /// The file they were read from; none: no file is configured.
+    pub fn file(&self) -> Option<&str> {
+        self.file.as_deref()
     }
 
     /// Every row.

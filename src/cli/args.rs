@@ -98,6 +98,9 @@ pub(crate) enum Command {
     },
     /// What the lake holds: objects, events, gaps, usage, charges, what is held.
     Status,
+    /// Publish totals for dashboards and quotas.
+    #[command(subcommand)]
+    Publish(PublishCommand),
     /// Records that could not be read, by reason.
     Rejects {
         /// How many to show one by one.
@@ -125,6 +128,40 @@ pub(crate) enum Command {
 pub(crate) enum KeysCommand {
     /// Print the fingerprint of each key read from standard input, one a line, for the keys file.
     Fingerprint,
+    /// Add the keys of API Gateway to the keys file: id, name and fingerprint, never the value.
+    Import(ImportArgs),
+}
+
+/// Where totals are published.
+#[derive(Subcommand, Debug)]
+pub(crate) enum PublishCommand {
+    /// Month-to-date usage per customer and key, in the DynamoDB table of the configuration; only what changed is written.
+    Dynamodb(PublishArgs),
+}
+
+/// What is published.
+#[derive(Args, Debug)]
+pub(crate) struct PublishArgs {
+    /// Only this billing month. Can be given more than once.
+    #[arg(long, value_name = "MONTH")]
+    pub(crate) month: Vec<BillingMonth>,
+    /// Compare every total, also where nothing it is made from has changed: brings back items that were deleted.
+    #[arg(long)]
+    pub(crate) all: bool,
+    /// Only say what would be written.
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+}
+
+/// Which keys are imported.
+#[derive(Args, Debug)]
+pub(crate) struct ImportArgs {
+    /// The tag of an API key that holds its customer's id; keys without it are listed, not added.
+    #[arg(long, value_name = "TAG", default_value = "customer_id")]
+    pub(crate) customer_tag: String,
+    /// Only say what would be added.
+    #[arg(long)]
+    pub(crate) dry_run: bool,
 }
 
 /// Which landing objects are decoded.

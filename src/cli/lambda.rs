@@ -14,7 +14,7 @@ use crate::job::worker::convert_message;
 
 use super::open::Opened;
 use super::world::World;
-use super::{Talk, open, run};
+use super::{Talk, open, publish, run};
 
 /// The variable with the place of the configuration: a file of the package, or `s3://bucket/key`.
 const CONFIG: &str = "METERLAKE_CONFIG";
@@ -48,6 +48,8 @@ impl Function {
         job.now = open::now()?;
         if is_build(&event) {
             let (built, derived) = run::build_all(settings, job, &self.talk).await?;
+            // Failing here tells the alarms; what is built stays.
+            publish::after_build(settings, job, &self.world, &self.talk).await?;
             return Ok(run::built_json(&built, &derived));
         }
         match messages(&event) {

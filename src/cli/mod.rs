@@ -13,8 +13,10 @@ mod keys;
 mod lambda;
 mod maintain;
 mod open;
+mod publish;
 mod query;
 mod report;
+mod rewrite;
 mod rows;
 mod run;
 pub mod settings;
@@ -111,7 +113,8 @@ async fn dispatch(cli: Cli) -> Result<Outcome> {
     match cli.command {
         Command::Init { .. } => Ok(Outcome::Done),
         Command::Run => {
-            run::run(&settings, &open::job(&settings, cli.accept_config, &world, &talk).await?, cli.json, &talk).await
+            let job = open::job(&settings, cli.accept_config, &world, &talk).await?;
+            run::run(&settings, &job, &world, cli.json, &talk).await
         }
         Command::Convert(args) => {
             let job = open::job(&settings, cli.accept_config, &world, &talk).await?;
@@ -119,7 +122,8 @@ async fn dispatch(cli: Cli) -> Result<Outcome> {
         }
         Command::Worker(args) => worker::worker(&cli.config, &args, &world, &talk).await,
         Command::Build => {
-            run::build(&settings, &open::job(&settings, cli.accept_config, &world, &talk).await?, cli.json, &talk).await
+            let job = open::job(&settings, cli.accept_config, &world, &talk).await?;
+            run::build(&settings, &job, &world, cli.json, &talk).await
         }
         Command::Rebuild(days) => {
             let job = open::job(&settings, cli.accept_config, &world, &talk).await?;
@@ -149,6 +153,10 @@ async fn dispatch(cli: Cli) -> Result<Outcome> {
             trace::trace(&settings, &job, &request_id, day, cli.json, &talk).await
         }
         Command::Status => run::status(&settings, &open::existing(&settings, &world).await?, cli.json, &talk).await,
+        Command::Publish(args::PublishCommand::Dynamodb(args)) => {
+            let job = open::existing(&settings, &world).await?;
+            publish::dynamodb(&settings, &job, &args, &world, cli.json, &talk).await
+        }
         Command::Rejects { limit } => {
             let format = if cli.json { RowFormat::Json } else { RowFormat::Table };
             let job = open::existing(&settings, &world).await?;
@@ -163,6 +171,7 @@ async fn dispatch(cli: Cli) -> Result<Outcome> {
             maintain::vacuum(&settings, &job, keep_days, dry_run, cli.json, &talk).await
         }
         Command::Keys(args::KeysCommand::Fingerprint) => keys::fingerprint(&settings),
+        Command::Keys(args::KeysCommand::Import(args)) => keys::import(&settings, &args, &world, cli.json, &talk).await,
     }
 }
 

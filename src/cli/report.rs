@@ -33,6 +33,9 @@ fn hint_of_job(error: &JobError) -> Option<String> {
             "looked for it as {searched}. What has not been converted yet is not there (`meterlake run`), nor what could \
              not be read (`meterlake rejects`)"
         )),
+        JobError::Stale { .. } => {
+            Some("`meterlake build` brings it up to date; where another build is at work, wait for it".to_owned())
+        }
         _ => None,
     }
 }

@@ -16,10 +16,11 @@ use super::grid::{Grid, count, size};
 use super::hints;
 use super::settings::Settings;
 use super::summary::{Detail, Summary};
-use super::{Outcome, Talk, open, print_json, print_text};
+use super::world::World;
+use super::{Outcome, Talk, open, print_json, print_text, publish};
 
 /// Converts what is new, builds what is stale, prints the summary.
-pub(crate) async fn run(settings: &Settings, job: &Job, json: bool, talk: &Talk) -> Result<Outcome> {
+pub(crate) async fn run(settings: &Settings, job: &Job, world: &World, json: bool, talk: &Talk) -> Result<Outcome> {
     let mut converted = convert_objects(job, &Scope::default(), &talk.bar).await?;
     let (built, derived) = match build_all(settings, job, talk).await {
         // Staged files expire; what they held is still in the landing object.
@@ -30,6 +31,7 @@ pub(crate) async fn run(settings: &Settings, job: &Job, json: bool, talk: &Talk)
         done => done?,
     };
     tell_failures(&converted, talk);
+    let published = publish::tried_after_build(settings, job, world, talk).await;
     let engine = open::engine(job).await?;
     let summary = summary(settings, &engine, Detail::Run).await?;
     let changed = converted.sources.iter().any(|s| s.converted > 0) || built.receipts > 0 || derived.changed();
@@ -47,7 +49,7 @@ pub(crate) async fn run(settings: &Settings, job: &Job, json: bool, talk: &Talk)
     for hint in hints::after_run(settings, &engine, &converted, &summary, changed).await? {
         talk.say(format!("\nhint: {hint}"));
     }
-    Ok(outcome(&converted, &summary, rejects))
+    Ok(outcome(&converted, &summary, rejects || !published))
 }
 
 /// Decodes new landing objects, nothing more.
@@ -83,14 +85,15 @@ pub(crate) async fn convert(
 }
 
 /// Brings the tables up to date with what is staged.
-pub(crate) async fn build(settings: &Settings, job: &Job, json: bool, talk: &Talk) -> Result<Outcome> {
+pub(crate) async fn build(settings: &Settings, job: &Job, world: &World, json: bool, talk: &Talk) -> Result<Outcome> {
     let (built, derived) = build_all(settings, job, talk).await?;
     if json {
         print_json(&built_json(&built, &derived))?;
     } else {
         print_text(&built_text(&built, &derived, built.receipts > 0 || derived.changed()))?;
     }
-    Ok(Outcome::Done)
+    let published = publish::tried_after_build(settings, job, world, talk).await;
+    Ok(if published { Outcome::Done } else { Outcome::NeedsLook })
 }
 
 /// Says what the tables hold.

@@ -5,7 +5,8 @@ use std::io;
 use std::sync::Arc;
 
 use anyhow::Result;
-use object_store::ObjectStoreExt as _;
+use object_store::path::Path;
+use object_store::{ObjectStore, ObjectStoreExt as _};
 use tokio::runtime::Handle;
 use tokio::sync::OnceCell;
 
@@ -45,12 +46,17 @@ impl World {
             .await
     }
 
-    async fn read(&self, url: &str) -> Result<Vec<u8>> {
+    /// Where the object of an `s3://` address lies.
+    pub(crate) async fn place(&self, url: &str) -> Result<(Arc<dyn ObjectStore>, Path)> {
         let Location::Bucket { bucket, prefix: key } = Location::parse(url)? else {
             anyhow::bail!("it is not an s3:// address");
         };
-        let store = self.both().await.1.open(&bucket)?;
-        Ok(store.get(&key_path(&bucket, &key)?).await?.bytes().await?.to_vec())
+        Ok((self.both().await.1.open(&bucket)?, key_path(&bucket, &key)?))
+    }
+
+    async fn read(&self, url: &str) -> Result<Vec<u8>> {
+        let (store, path) = self.place(url).await?;
+        Ok(store.get(&path).await?.bytes().await?.to_vec())
     }
 }
 

@@ -11,6 +11,8 @@ use crate::model::{MeterError, ModelError};
 use crate::schema::Table;
 use crate::source::{LocationError, SourceError};
 
+use super::publish::TotalsError;
+
 /// A job that could not do its work.
 #[derive(Debug, thiserror::Error)]
 pub enum JobError {
@@ -131,6 +133,9 @@ pub enum JobError {
         /// What it would be.
         now: String,
     },
+    /// Totals could not be published.
+    #[error(transparent)]
+    Totals(#[from] TotalsError),
     /// The source could not be read.
     #[error(transparent)]
     Source(#[from] SourceError),

@@ -11,6 +11,7 @@ mod error;
 pub mod invoice;
 pub mod notified;
 mod progress;
+pub mod publish;
 mod renew;
 mod rows;
 pub mod trace;

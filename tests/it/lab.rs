@@ -6,7 +6,6 @@ use std::fmt;
 use std::fs;
 use std::path::{Path as FilePath, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::rc::Rc;
 use std::sync::Arc;
 
 use arrow::util::display::{ArrayFormatter, FormatOptions};
@@ -166,7 +165,7 @@ pub(crate) fn envelope<T: AsRef<str>>(kind: &str, records: &[T]) -> Vec<u8> {
 /// A lake, the configuration that makes it, and the landing objects it is made from.
 #[derive(Clone)]
 pub(crate) struct Lab {
-    shell: Rc<Shell>,
+    shell: Arc<Shell>,
     name: String,
     landing: String,
 }
@@ -180,7 +179,7 @@ pub(crate) type Files = BTreeMap<PathBuf, Vec<u8>>;
 impl Lab {
     /// An empty folder with customers, keys, prices, both sources and two meters.
     pub(crate) fn new() -> Self {
-        let lab = Self { shell: Rc::new(Shell::new()), name: "lake".to_owned(), landing: "landing".to_owned() };
+        let lab = Self { shell: Arc::new(Shell::new()), name: "lake".to_owned(), landing: "landing".to_owned() };
         lab.write(
             "customers.csv",
             "customer_id,name,plan,valid_from,valid_to\nacme,Acme,pro,2026-01-01,\nbeta,Beta,pro,2026-01-01,\n",
@@ -292,6 +291,11 @@ value = "response_bytes"
     /// A landing object of CloudFront.
     pub(crate) fn edge(&self, key: &str, content: impl AsRef<[u8]>) {
         self.write(&format!("{}/edge/{key}", self.landing), content);
+    }
+
+    /// The name of its configuration.
+    pub(crate) fn config_name(&self) -> String {
+        format!("{}.toml", self.name)
     }
 
     /// A path of the lake.
