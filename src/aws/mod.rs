@@ -7,6 +7,7 @@ pub mod lambda;
 mod s3;
 mod secrets;
 mod sqs;
+mod wire;
 
 use std::sync::Arc;
 

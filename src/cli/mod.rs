@@ -14,6 +14,7 @@ mod lambda;
 mod maintain;
 mod open;
 mod query;
+mod refusals;
 mod report;
 mod rows;
 mod run;

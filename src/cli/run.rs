@@ -13,10 +13,9 @@ use crate::model::Engine;
 
 use super::args::ConvertArgs;
 use super::grid::{Grid, count, size};
-use super::hints;
 use super::settings::Settings;
 use super::summary::{Detail, Summary};
-use super::{Outcome, Talk, open, print_json, print_text};
+use super::{Outcome, Talk, hints, open, print_json, print_text, refusals};
 
 /// Converts what is new, builds what is stale, prints the summary.
 pub(crate) async fn run(settings: &Settings, job: &Job, json: bool, talk: &Talk) -> Result<Outcome> {
@@ -142,6 +141,9 @@ async fn forget_missing(job: &Job, error: &anyhow::Error) -> Result<bool> {
 fn tell_failures(converted: &ConvertReport, talk: &Talk) {
     for (source, failed) in converted.failed() {
         talk.warn(format!("{source}: {}; it is tried again by the next run", with_causes(&failed.error)));
+    }
+    if let Some(hint) = converted.failed().find_map(|(_, failed)| refusals::hint(&with_causes(&failed.error))) {
+        talk.warn(format!("hint: {hint}"));
     }
 }
 

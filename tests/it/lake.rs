@@ -148,8 +148,8 @@ fn object(key: &str) -> ObjectVersion {
         etag: "e1".to_owned(),
         bytes: 100,
         arrived_at: "2026-10-02T00:00:00.5Z".parse::<Micros>().unwrap(),
-        // What the ledger gives: it does not keep this one.
-        written_at: "2026-10-02T00:00:00.5Z".parse::<Micros>().unwrap(),
+        written_at: "2026-10-02T00:00:01Z".parse::<Micros>().unwrap(),
+        gone: false,
         decode_id: Digest::of(["settings"]),
     }
 }

@@ -17,6 +17,7 @@ mod meters;
 mod model;
 mod quickstart;
 mod repo;
+mod s3;
 mod settings;
 mod shell;
 mod trace;
