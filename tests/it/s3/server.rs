@@ -70,7 +70,7 @@ impl Server {
         let shared = Arc::clone(&book);
         std::thread::spawn(move || {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-            runtime.block_on(serve(tokio::net::TcpListener::from_std(listener).unwrap(), &shared));
+            runtime.block_on(serve(listener, &shared));
         });
         Self { port, book }
     }
@@ -106,7 +106,8 @@ impl Server {
     }
 }
 
-async fn serve(listener: tokio::net::TcpListener, book: &Arc<Mutex<Book>>) {
+async fn serve(listener: TcpListener, book: &Arc<Mutex<Book>>) {
+    let listener = tokio::net::TcpListener::from_std(listener).unwrap();
     let mut builder = S3ServiceBuilder::new(Memory::default());
     builder.set_auth(SimpleAuth::from_single(KEY, SECRET_KEY));
     let s3 = builder.build();
