@@ -104,6 +104,7 @@ fn version(case: &Case) -> ObjectVersion {
         bytes: case.gzip.len() as u64,
         arrived_at: Micros(0),
         written_at: Micros(0),
+        gone: false,
         decode_id: Digest::of(["bench"]),
     }
 }

@@ -10,6 +10,7 @@ pub mod lambda;
 mod s3;
 mod secrets;
 mod sqs;
+mod wire;
 
 use std::sync::Arc;
 

@@ -11,6 +11,7 @@ use object_store::{BackoffConfig, ClientOptions, ObjectStore, RetryConfig};
 
 use super::Aws;
 use super::credentials::Credentials;
+use super::wire::Wire;
 use crate::source::{Buckets, LocationError};
 
 /// The region of buckets where the environment names none.
@@ -49,15 +50,18 @@ impl S3 {
             max_retries: 10,
             retry_timeout: Duration::from_secs(180),
         };
+        let credentials = self.credentials.clone().map(|credentials| Arc::new(Credentials(credentials)));
+        let (region, bucket_name) = (self.region.clone(), bucket.to_owned());
         let mut builder = AmazonS3Builder::new()
+            .with_http_connector(Wire { bucket: bucket_name, region, credentials: credentials.clone() })
             .with_bucket_name(bucket)
             .with_region(&self.region)
             // Commits and closes are files that can be created once.
             .with_conditional_put(S3ConditionalPut::ETagMatch)
             .with_retry(retry)
             .with_client_options(ClientOptions::new().with_timeout(REQUEST_TIME_MAX));
-        if let Some(credentials) = &self.credentials {
-            builder = builder.with_credentials(Arc::new(Credentials(credentials.clone())));
+        if let Some(credentials) = credentials {
+            builder = builder.with_credentials(credentials);
         }
         if let Some(endpoint) = &self.endpoint {
             builder = builder.with_endpoint(endpoint).with_allow_http(endpoint.starts_with("http://"));

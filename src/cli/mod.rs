@@ -15,6 +15,7 @@ mod maintain;
 mod open;
 mod publish;
 mod query;
+mod refusals;
 mod report;
 mod rewrite;
 mod rows;

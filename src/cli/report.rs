@@ -5,6 +5,8 @@ use std::fmt::Write;
 use crate::job::JobError;
 use crate::lake::LakeError;
 
+use super::refusals;
+
 /// The text of an error with its causes and a hint.
 pub(crate) fn render(error: &anyhow::Error) -> String {
     let mut text = format!("error: {error}\n");
@@ -19,7 +21,8 @@ pub(crate) fn render(error: &anyhow::Error) -> String {
     }
     let hint = |cause: &(dyn std::error::Error + 'static)| {
         let of_lake = cause.downcast_ref::<LakeError>().and_then(hint).map(str::to_owned);
-        of_lake.or_else(|| cause.downcast_ref::<JobError>().and_then(hint_of_job))
+        let of_job = of_lake.or_else(|| cause.downcast_ref::<JobError>().and_then(hint_of_job));
+        of_job.or_else(|| refusals::hint(&cause.to_string()).map(str::to_owned))
     };
     if let Some(hint) = error.chain().find_map(hint) {
         let _ = writeln!(text, "\nhint: {hint}");

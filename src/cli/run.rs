@@ -13,11 +13,10 @@ use crate::model::Engine;
 
 use super::args::ConvertArgs;
 use super::grid::{Grid, count, size};
-use super::hints;
 use super::settings::Settings;
 use super::summary::{Detail, Summary};
 use super::world::World;
-use super::{Outcome, Talk, open, print_json, print_text, publish};
+use super::{Outcome, Talk, hints, open, print_json, print_text, publish, refusals};
 
 /// Converts what is new, builds what is stale, prints the summary.
 pub(crate) async fn run(settings: &Settings, job: &Job, world: &World, json: bool, talk: &Talk) -> Result<Outcome> {
@@ -150,6 +149,9 @@ async fn forget_missing(job: &Job, error: &anyhow::Error) -> Result<bool> {
 fn tell_failures(converted: &ConvertReport, talk: &Talk) {
     for (source, failed) in converted.failed() {
         talk.warn(format!("{source}: {}; it is tried again by the next run", with_causes(&failed.error)));
+    }
+    if let Some(hint) = converted.failed().find_map(|(_, failed)| refusals::hint(&with_causes(&failed.error))) {
+        talk.warn(format!("hint: {hint}"));
     }
 }
 

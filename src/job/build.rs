@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use futures::{StreamExt, TryStreamExt};
 
-use crate::base::{Digest, HalfOpen, UtcDay, UtcHour};
+use crate::base::{Digest, HalfOpen, Micros, UtcDay, UtcHour};
 use crate::lake::{
     KnownObject, KnownObjects, LakeTable, Ledger, LedgerChange, ObjectRow, ObjectState, Receipt, ReceiptId,
     Replacement, StagedInput, Unit, UniteRules, United, Withdrawal, unite,
@@ -150,19 +150,21 @@ struct Sorted {
     receipts: Vec<Receipt>,
     /// Those in whose place another version is applied, or none.
     overtaken: Vec<Receipt>,
-    /// Those of versions that were withdrawn before they were delivered again.
+    /// Those of versions that were withdrawn before they were delivered again, or were late and gone.
     unwanted: Vec<Receipt>,
 }
 
-/// A withdrawn version stays withdrawn, however often it is delivered. Of several versions of a key one is applied: the last
-/// written; if it is not the one that lies there now, the next run sees to it.
+/// A withdrawn version stays withdrawn, however often it is delivered. A version that was read when its key held nothing any
+/// more does not replace a later one. Of several versions of a key that wait one is applied: the last written; if it is not the
+/// one that lies there now, the next run sees to it.
 fn sort_out(waiting: Vec<Receipt>, known: &KnownObjects, withdrawals: &[Withdrawal]) -> Sorted {
     let going: BTreeSet<Digest> = withdrawals.iter().map(|withdrawal| withdrawal.object_id).collect();
     let mut newest: BTreeMap<(String, String), Receipt> = BTreeMap::new();
     let mut sorted = Sorted::default();
     for receipt in waiting {
+        let known = versions(known, &receipt);
         let same = |v: &KnownObject| v.state == ObjectState::Retracted && v.etag == receipt.object.etag;
-        if versions(known, &receipt).iter().any(same) {
+        if known.iter().any(same) || is_overtaken(&receipt, known) {
             sorted.unwanted.push(receipt);
             continue;
         }
@@ -170,7 +172,6 @@ fn sort_out(waiting: Vec<Receipt>, known: &KnownObjects, withdrawals: &[Withdraw
             sorted.overtaken.push(receipt);
             continue;
         }
-        let written = |receipt: &Receipt| (receipt.object.written_at, receipt.object_id);
         match newest.entry((receipt.object.source.clone(), receipt.object.key.clone())) {
             Entry::Occupied(other) if written(other.get()) > written(&receipt) => sorted.overtaken.push(receipt),
             Entry::Occupied(mut other) => sorted.overtaken.push(other.insert(receipt)),
@@ -179,6 +180,20 @@ fn sort_out(waiting: Vec<Receipt>, known: &KnownObjects, withdrawals: &[Withdraw
     }
     sorted.receipts = newest.into_values().collect();
     sorted
+}
+
+/// Orders the versions of a key: the same order everywhere, also of two that were written in one second.
+fn written(receipt: &Receipt) -> (Micros, Digest) {
+    (receipt.object.written_at, receipt.object_id)
+}
+
+/// Whether a version was read when its key held nothing any more, and the ledger knows a later one.
+///
+/// The bucket cannot be asked which is the newest: it has none. What lies under its key is taken whatever its time, because
+/// somebody may have brought an old version back.
+fn is_overtaken(receipt: &Receipt, known: &[KnownObject]) -> bool {
+    let is_later = |v: &KnownObject| v.etag != receipt.object.etag && (v.written_at, v.object_id) > written(receipt);
+    receipt.object.gone && known.iter().any(is_later)
 }
 
 /// What the ledger knows of a receipt's key.

@@ -241,6 +241,7 @@ pub(crate) fn version_of(source: &Source, object: &LandingObject) -> ObjectVersi
         bytes: object.bytes,
         arrived_at: object.arrived_at,
         written_at: object.written_at,
+        gone: object.gone,
         decode_id: source.plan.decode_id(),
     }
 }

@@ -1,7 +1,7 @@
 //! Convert what notifications name: the objects of one message, each read once. An object that no source holds is counted and
 //! left alone, so that a notification of the lake itself starts nothing. Notifications come twice and in any order: the object
-//! that lies there now is read, or the version the notification names where it is gone by now. A newer version is never
-//! replaced by an older one.
+//! that lies there now is read, or the version the notification names where the key holds nothing any more. What was read so
+//! late is marked: a build drops it where it knows a newer version, which nobody can ask the bucket for.
 
 use std::collections::BTreeMap;
 
@@ -80,7 +80,9 @@ async fn convert_one(
         }
         // The notification is of an older version; what lies there now takes its place.
         Some(newer) => Some(newer),
-        None if version.is_some() => find_version(place, key, version).await?,
+        None if version.is_some() => {
+            find_version(place, key, version).await?.map(|object| LandingObject { gone: true, ..object })
+        }
         None => None,
     };
     let Some(object) = object else {

@@ -5,10 +5,9 @@
 use bytes::Bytes;
 use futures::TryStreamExt;
 use object_store::path::Path;
-use object_store::{PutMode, PutPayload};
 
 use super::error::{Doing, LakeError};
-use super::{Lake, layout, meta};
+use super::{Lake, create, layout, meta};
 
 /// What closes a month.
 const CLOSED: &str = "closed.json";
@@ -43,7 +42,7 @@ impl MonthFolder {
         self.read(CLOSED).await
     }
 
-    /// Closes the month, unless it is closed: then `false`, and what is there stands.
+    /// Closes the month, unless it is closed otherwise: then `false`, and what is there stands.
     pub async fn close(&self, text: Vec<u8>) -> Result<bool, LakeError> {
         self.create(CLOSED, text).await
     }
@@ -53,15 +52,9 @@ impl MonthFolder {
         meta::read(self.lake.store(), &self.path(name)).await
     }
 
-    /// Writes a document unless there is one of that name; `false` where there is.
+    /// Writes a document unless there is one of that name; `false` where there is another.
     pub async fn create(&self, name: &str, content: Vec<u8>) -> Result<bool, LakeError> {
-        let path = self.path(name);
-        let payload = PutPayload::from(Bytes::from(content));
-        match self.lake.store().put_opts(&path, payload, PutMode::Create.into()).await {
-            Ok(_) => Ok(true),
-            Err(object_store::Error::AlreadyExists { .. }) => Ok(false),
-            Err(error) => Err(error).doing("write", &path),
-        }
+        create::create(self.lake.store(), &self.path(name), content.into()).await
     }
 
     /// The names of the documents below a folder of the month, in order.

@@ -187,10 +187,13 @@ fn commit_id(version: u64, actions: &[Action]) -> String {
     digester.finish().to_string()
 }
 
-fn is_conflict(error: &DeltaTableError) -> bool {
+/// Whether somebody else was in the way, or the store said so: it is to be seen what is there now.
+pub(super) fn is_conflict(error: &DeltaTableError) -> bool {
     matches!(
         error,
         DeltaTableError::VersionAlreadyExists(_)
+            // The library looked for the table that the store said was there.
+            | DeltaTableError::InvalidVersion(_)
             | DeltaTableError::Transaction {
                 source: TransactionError::MaxCommitAttempts(_)
                     | TransactionError::CommitConflict(_)

@@ -14,11 +14,15 @@ use deltalake::table::state::DeltaTableState;
 use deltalake::{DeltaTable, DeltaTableError, TableProperty};
 use object_store::prefix::PrefixStore;
 
+use super::commit::is_conflict;
 use super::error::LakeError;
 use super::slot::{FileName, FileSlot};
 use super::{Lake, layout, stats};
 use crate::base::UtcDay;
 use crate::schema::{Column, ColumnType, Table};
+
+/// How often a table is made, or gets its columns, where others are in the way.
+const ATTEMPTS_MAX: usize = 5;
 
 /// A table as it was at one version.
 #[derive(Clone)]
@@ -48,20 +52,30 @@ pub struct LakeFile {
 }
 
 impl Lake {
-    /// The table as it is now; it is made where there is none.
+    /// The table as it is now, with every column of the schema; it is made where there is none.
+    ///
+    /// Somebody else may do the same at once. Then either may be refused, or both, so after each attempt it is seen what is
+    /// there; only where that is not enough does the attempt's own error count.
     pub async fn table(&self, table: Table) -> Result<LakeTable, LakeError> {
-        if let Some(found) = self.existing_table(table).await? {
-            return found.with_all_columns().await;
+        let mut failed = None;
+        for attempt in 0..=ATTEMPTS_MAX {
+            let found = self.existing_table(table).await?;
+            let older = match found {
+                Some(found) if !found.is_older() => return Ok(found),
+                older => older,
+            };
+            match failed {
+                Some((action, error)) if attempt == ATTEMPTS_MAX || !is_conflict(&error) => {
+                    return Err(delta(action, table, error));
+                }
+                _ => {}
+            }
+            failed = match &older {
+                Some(older) => older.add_columns().await.err().map(|error| ("add columns to", error)),
+                None => create(table, self.log_store(table)).await.err().map(|error| ("create", error)),
+            };
         }
-        let created = create(table, self.log_store(table)).await;
-        match self.existing_table(table).await? {
-            Some(found) => Ok(found),
-            // Somebody else may have been first, which is as good; else the attempt's own error tells why.
-            None => Err(created.err().map_or_else(
-                || LakeError::corrupt(layout::table(table), "it vanished while being made"),
-                |source| delta("create", table, source),
-            )),
-        }
+        Err(LakeError::corrupt(layout::table(table), "it vanished while being made"))
     }
 
     /// The table as it is now, or `None` where nothing was ever written to it.
@@ -107,25 +121,13 @@ impl LakeTable {
         !self.lacking().is_empty()
     }
 
-    /// The table with every column of the schema.
-    async fn with_all_columns(self) -> Result<Self, LakeError> {
-        let lacking = self.lacking();
-        if lacking.is_empty() {
-            return Ok(self);
-        }
-        let failed = |source| delta("add columns to", self.table, source);
-        let fields: Vec<StructField> = lacking.into_iter().map(field).collect::<Result<_, _>>().map_err(failed)?;
-        let added = self.delta().await?.add_columns().with_fields(fields);
-        let added = added.with_commit_properties(CommitProperties::default().with_max_retries(0)).await;
-        // Another build may have added them just now.
-        match self.lake.existing_table(self.table).await? {
-            Some(found) if !found.is_older() => Ok(found),
-            Some(found) => Err(added.err().map_or_else(
-                || LakeError::corrupt(layout::table(found.table), "its columns were not added"),
-                |source| delta("add columns to", found.table, source),
-            )),
-            None => Err(LakeError::corrupt(layout::table(self.table), "it vanished while columns were added")),
-        }
+    /// Adds the columns that are lacking, if nobody changed the table meanwhile.
+    async fn add_columns(&self) -> Result<(), DeltaTableError> {
+        let fields: Vec<StructField> = self.lacking().into_iter().map(field).collect::<Result<_, _>>()?;
+        let mut table = DeltaTable::new(Arc::clone(&self.log));
+        table.load_version(self.version()).await?;
+        let added = table.add_columns().with_fields(fields);
+        added.with_commit_properties(CommitProperties::default().with_max_retries(0)).await.map(|_| ())
     }
 
     pub(super) fn new(lake: Lake, table: Table, state: DeltaTableState, log: LogStoreRef) -> Result<Self, LakeError> {

@@ -61,17 +61,17 @@ impl Ledger {
 
     /// The versions known of each object, of one source or all, that arrived on `since` or later.
     pub async fn known(&self, source: Option<&str>, since: Option<UtcDay>) -> Result<KnownObjects, LakeError> {
-        const COLUMNS: &[&str] = &["source", "source_object", "etag", "decode_id", "state", "object_id"];
+        let columns = [&KnownObject::TEXTS[..], &["arrived_at", "written_at"]].concat();
         let files = files(&self.objects, |day| since.is_none_or(|since| day >= since));
         let mut known = KnownObjects::new();
-        for batch in self.objects.read_files(files, Some(COLUMNS)).await? {
-            let texts = Texts::of(&batch, COLUMNS, Table::Objects)?;
+        for batch in self.objects.read_files(files, Some(&columns)).await? {
+            let texts = Texts::of(&batch, &KnownObject::TEXTS, Table::Objects)?;
             for row in 0..batch.num_rows() {
                 if source.is_some_and(|source| texts.get(0, row) != source) {
                     continue;
                 }
                 let object = (texts.get(0, row).to_owned(), texts.get(1, row).to_owned());
-                known.entry(object).or_default().push(KnownObject::read(&texts, row)?);
+                known.entry(object).or_default().push(KnownObject::read(&batch, &texts, row)?);
             }
         }
         Ok(known)

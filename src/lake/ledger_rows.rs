@@ -58,6 +58,8 @@ pub struct KnownObject {
     pub state: ObjectState,
     /// Its id.
     pub object_id: Digest,
+    /// When the store says it was written; of rows from before the ledger kept it, when it arrived.
+    pub written_at: Micros,
 }
 
 /// One object version in the ledger.
@@ -103,13 +105,17 @@ pub struct ObjectHour {
 }
 
 impl KnownObject {
-    /// From the columns source, source_object, etag, decode_id, state, object_id.
-    pub(super) fn read(texts: &Texts, row: usize) -> Result<Self, LakeError> {
+    /// The text columns it is read from; the first two name the object.
+    pub(super) const TEXTS: [&str; 6] = ["source", "source_object", "etag", "decode_id", "state", "object_id"];
+
+    /// From a batch and its columns [`Self::TEXTS`].
+    pub(super) fn read(batch: &RecordBatch, texts: &Texts, row: usize) -> Result<Self, LakeError> {
         Ok(Self {
             etag: texts.get(2, row).to_owned(),
             decode_id: parsed(texts.get(3, row))?,
             state: parsed(texts.get(4, row))?,
             object_id: parsed(texts.get(5, row))?,
+            written_at: written(batch, row)?.1,
         })
     }
 }
@@ -148,6 +154,7 @@ impl ObjectRow {
                 "event_time_max" => times(rows.iter().map(|r| r.event_times.map(|(_, high)| high))),
                 "state" => texts(rows.iter().map(|r| Some(r.state.name()))),
                 "reason" => texts(rows.iter().map(|r| r.reason.as_deref())),
+                "written_at" => times(rows.iter().map(|r| Some(r.object.written_at))),
                 _ => return None,
             })
         })
@@ -159,13 +166,15 @@ impl ObjectRow {
         let count = |name: &'static str| move |row| number(batch, name, row);
         let at = |name: &str, row| time(batch, name, row, Table::Objects);
         let rows = (0..batch.num_rows()).map(|row| {
+            let (arrived_at, written_at) = written(batch, row)?;
             let object = ObjectVersion {
                 source: text.get(1, row).to_owned(),
                 key: text.get(2, row).to_owned(),
                 etag: text.get(3, row).to_owned(),
                 bytes: count("bytes")(row)?,
-                arrived_at: at("arrived_at", row)?.ok_or_else(|| wrong("an object without arrival"))?,
-                written_at: at("arrived_at", row)?.ok_or_else(|| wrong("an object without arrival"))?,
+                arrived_at,
+                written_at,
+                gone: false,
                 decode_id: parsed(text.get(4, row))?,
             };
             Ok(Self {
@@ -293,6 +302,13 @@ fn time(batch: &RecordBatch, name: &str, row: usize, table: Table) -> Result<Opt
     let column = batch.column_by_name(name).and_then(|column| column.as_primitive_opt::<TimestampMicrosecondType>());
     let column = column.ok_or_else(|| LakeError::corrupt(layout::table(table), format!("it has no time `{name}`")))?;
     Ok(column.is_valid(row).then(|| Micros(column.value(row))))
+}
+
+/// When an object arrived and when it was written, of a batch of the objects.
+fn written(batch: &RecordBatch, row: usize) -> Result<(Micros, Micros), LakeError> {
+    let at = |name: &str| time(batch, name, row, Table::Objects);
+    let arrived_at = at("arrived_at")?.ok_or_else(|| wrong("an object without arrival"))?;
+    Ok((arrived_at, at("written_at")?.unwrap_or(arrived_at)))
 }
 
 fn parsed<T: FromStr<Err: ToString>>(text: &str) -> Result<T, LakeError> {

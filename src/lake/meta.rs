@@ -4,12 +4,12 @@
 use bytes::Bytes;
 use futures::{StreamExt, TryStreamExt, stream};
 use object_store::path::Path;
-use object_store::{ObjectStore, ObjectStoreExt, PutMode};
+use object_store::{ObjectStore, ObjectStoreExt};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use super::error::{Doing, LakeError};
-use super::{Lake, layout};
+use super::{Lake, create, layout};
 use crate::base::Digest;
 use crate::schema::Table;
 
@@ -193,13 +193,9 @@ pub(super) async fn read(store: &dyn ObjectStore, path: &Path) -> Result<Option<
     }
 }
 
-/// Writes a file that must not exist yet; false where it does.
+/// Writes a file unless there is one; false where that says something else.
 async fn create(store: &dyn ObjectStore, path: &Path, value: &impl Serialize) -> Result<bool, LakeError> {
-    match store.put_opts(path, to_json(path, value)?.into(), PutMode::Create.into()).await {
-        Ok(_) => Ok(true),
-        Err(object_store::Error::AlreadyExists { .. }) => Ok(false),
-        Err(source) => Err(source).doing("create", path),
-    }
+    create::create(store, path, to_json(path, value)?.into()).await
 }
 
 pub(super) fn to_json(path: &Path, value: &impl Serialize) -> Result<Vec<u8>, LakeError> {

@@ -4,6 +4,7 @@
 
 mod closes;
 mod commit;
+mod create;
 mod delta;
 mod error;
 mod files;

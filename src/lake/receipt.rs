@@ -27,9 +27,11 @@ pub struct ObjectVersion {
     pub bytes: u64,
     /// When it arrived.
     pub arrived_at: Micros,
-    /// When the store says it was written: of several versions that wait the last one written counts. The ledger does not keep it
-    /// and gives the arrival.
+    /// When the store says it was written: of several versions that wait the last one written counts.
     pub written_at: Micros,
+    /// Its key held nothing any more when it was read: it may be older than what the ledger knows. The ledger does not keep
+    /// this and gives `false`.
+    pub gone: bool,
     /// Digest of the settings it is decoded under.
     pub decode_id: Digest,
 }
@@ -186,6 +188,8 @@ struct ReceiptFile {
     arrived_at: String,
     #[serde(default)]
     written_at: Option<String>,
+    #[serde(default)]
+    gone: bool,
     decode_id: String,
     table: String,
     decoder: i16,
@@ -218,6 +222,7 @@ impl ReceiptFile {
             bytes: object.bytes,
             arrived_at: object.arrived_at.to_string(),
             written_at: Some(object.written_at.to_string()),
+            gone: object.gone,
             decode_id: object.decode_id.to_string(),
             table: receipt.table.name().to_owned(),
             decoder: receipt.decoder,
@@ -242,6 +247,7 @@ impl ReceiptFile {
             bytes: self.bytes,
             arrived_at: instant(&self.arrived_at)?,
             written_at: instant(self.written_at.as_deref().unwrap_or(&self.arrived_at))?,
+            gone: self.gone,
             decode_id: self.decode_id.parse().map_err(|e| wrong(&e))?,
         };
         let hours = self

@@ -239,6 +239,11 @@ const OBJECTS: &[Column] = &[
     col("event_time_max", Timestamp, "latest event"),
     col("state", Text, "applied, superseded (a newer version of the same key was applied) or retracted"),
     col("reason", Text, "why it was retracted"),
+    col(
+        "written_at",
+        Timestamp,
+        "when the store says this version was written; of two versions of a key the later one counts",
+    ),
 ];
 
 const OBJECT_HOURS: &[Column] = &[

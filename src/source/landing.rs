@@ -10,7 +10,7 @@ use object_store::{GetOptions, GetRange, ObjectMeta};
 
 use crate::base::Micros;
 
-use super::Place;
+use super::{Place, keys};
 
 /// One version of an object as delivered.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -27,17 +27,20 @@ pub struct LandingObject {
     pub written_at: Micros,
     /// The version to read, where a notification named one; else what is there now.
     pub version: Option<String>,
+    /// Only this version was left when it was looked for: its key held nothing any more.
+    pub gone: bool,
 }
 
 impl LandingObject {
     fn of(meta: &ObjectMeta) -> Self {
         Self {
-            key: meta.location.to_string(),
+            key: keys::of_path(&meta.location),
             etag: version_of(meta),
             bytes: meta.size,
             arrived_at: arrival_of(meta),
             written_at: Micros(meta.last_modified.timestamp_micros()),
             version: None,
+            gone: false,
         }
     }
 
@@ -82,11 +85,11 @@ pub async fn list(place: &Place) -> Result<Vec<LandingObject>, SourceError> {
     let mut objects = Vec::new();
     let mut found = place.store.list(None);
     while let Some(meta) = found.try_next().await.map_err(failed)? {
+        let object = LandingObject::of(&meta);
         // An object named like the place itself is what consoles make of an empty folder.
-        if LandingObject::is_hidden(meta.location.as_ref()) || meta.location.as_ref().is_empty() {
-            continue;
+        if !LandingObject::is_hidden(&object.key) && !object.key.is_empty() {
+            objects.push(object);
         }
-        objects.push(LandingObject::of(&meta));
     }
     objects.sort_unstable_by(|a, b| a.key.cmp(&b.key));
     Ok(objects)
@@ -104,7 +107,7 @@ pub async fn find_version(
     version: Option<&str>,
 ) -> Result<Option<LandingObject>, SourceError> {
     let failed = |source| SourceError::Read { key: key.to_owned(), source };
-    let path = Path::parse(key).map_err(|source| failed(source.into()))?;
+    let path = keys::to_path(key).map_err(|source| failed(source.into()))?;
     let version = version.map(str::to_owned);
     let options = GetOptions { head: true, version: version.clone(), ..Default::default() };
     match place.store.get_opts(&path, options).await {
@@ -128,7 +131,7 @@ pub struct Fetch<'a> {
 
 /// Prepares to read the object.
 pub fn fetch<'a>(place: &'a Place, object: &'a LandingObject) -> Result<Fetch<'a>, SourceError> {
-    let path = Path::parse(&object.key)
+    let path = keys::to_path(&object.key)
         .map_err(|source| SourceError::Read { key: object.key.clone(), source: source.into() })?;
     Ok(Fetch { place, object, path, read: 0 })
 }

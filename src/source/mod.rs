@@ -2,6 +2,7 @@
 //! that names objects; comes out: a list of object versions and, for one of them, a stream of bytes that is refused where the
 //! object has changed since it was listed.
 
+pub(crate) mod keys;
 mod landing;
 mod location;
 mod notices;

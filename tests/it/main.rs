@@ -20,6 +20,7 @@ mod publish;
 mod quickstart;
 mod races;
 mod repo;
+mod s3;
 mod settings;
 mod shell;
 mod trace;
