@@ -1,8 +1,9 @@
 //! AWS services, behind what the rest of meterlake knows: buckets as object stores, configuration and secrets as bytes, queues,
-//! the Lambda runtime. Credentials and region are found as every AWS tool finds them (profiles, SSO, containers, instance
+//! the Glue catalogue, the Lambda runtime. Credentials and region are found as every AWS tool finds them (profiles, SSO, containers, instance
 //! roles, web identity), endpoints likewise. Nothing outside this folder names a type of the AWS SDK.
 
 mod credentials;
+mod glue;
 pub mod lambda;
 mod s3;
 mod secrets;
@@ -12,6 +13,7 @@ use std::sync::Arc;
 
 use aws_config::{BehaviorVersion, SdkConfig};
 
+pub use glue::GlueDatabase;
 pub use s3::S3;
 pub use sqs::Sqs;
 

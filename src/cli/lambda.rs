@@ -14,7 +14,7 @@ use crate::job::worker::convert_message;
 
 use super::open::Opened;
 use super::world::World;
-use super::{Talk, open, run};
+use super::{Talk, glue, open, run};
 
 /// The variable with the place of the configuration: a file of the package, or `s3://bucket/key`.
 const CONFIG: &str = "METERLAKE_CONFIG";
@@ -48,7 +48,11 @@ impl Function {
         job.now = open::now()?;
         if is_build(&event) {
             let (built, derived) = run::build_all(settings, job, &self.talk).await?;
-            return Ok(run::built_json(&built, &derived));
+            let mut answer = run::built_json(&built, &derived);
+            if let Some(glue) = glue::keep(settings, job, &self.world, &self.talk).await {
+                answer["glue"] = glue;
+            }
+            return Ok(answer);
         }
         match messages(&event) {
             Some(messages) => Ok(self.batch(job, &messages).await),

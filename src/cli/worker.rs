@@ -15,7 +15,7 @@ use super::args::WorkerArgs;
 use super::grid::count;
 use super::open::Opened;
 use super::world::World;
-use super::{Outcome, Talk, open, run};
+use super::{Outcome, Talk, glue, open, run};
 
 /// The pause after the queue could not be reached.
 const PAUSE: Duration = Duration::from_secs(5);
@@ -67,6 +67,7 @@ pub(super) async fn worker(config: &Path, args: &WorkerArgs, world: &World, talk
                 count(built.receipts),
                 changed(derived.changed())
             ));
+            glue::keep(&opened.settings, &opened.job, world, talk).await;
             (built_at, is_behind) = (Instant::now(), false);
         }
         if is_last {

@@ -2,6 +2,7 @@
 //! mistake is told with file and line, all of them at once. Relative paths are relative to the file. Secrets are never
 //! in the file, only where to find them, and never in a message.
 
+mod aws;
 mod billing;
 mod canonical;
 mod invoice;
@@ -20,6 +21,8 @@ use crate::base::problem::Problems;
 use crate::billing::{Billing, BillingZone};
 use crate::decode::{Limits, Privacy, SourceSpec};
 use crate::model::Meter;
+
+pub use aws::AwsSettings;
 
 /// What a configuration means.
 #[derive(Clone, Debug)]
@@ -44,6 +47,8 @@ pub struct Settings {
     pub rejects_max_percent: u32,
     /// How long layers are kept.
     pub retention: Retention,
+    /// Where AWS shows what the lake holds.
+    pub aws: AwsSettings,
     /// Digest of [`Self::canonical`].
     pub text_digest: Digest,
     /// Everything that matters to results, in one spelling whatever the files' formatting, comments and order; neither
@@ -161,7 +166,7 @@ fn read_any(name: &str, outside: &dyn Outside) -> io::Result<Vec<u8>> {
 }
 
 const ROOT_KEYS: &[&str] =
-    &["lake", "billing", "seller", "invoice", "privacy", "source", "meter", "limits", "build", "retention"];
+    &["lake", "billing", "seller", "invoice", "privacy", "source", "meter", "limits", "build", "retention", "aws"];
 
 impl Settings {
     /// Reads a configuration and the files it names, all of them local. `env` looks up an environment variable.
@@ -224,6 +229,7 @@ fn read(path: &Path, root: &Section<'_>, around: &Around<'_>, others: &mut Probl
     let (limits, rejects_max_percent) = sections::limits(root);
     let build = sections::build(root);
     let retention = sections::retention(root);
+    let aws = aws::read(root);
     let sources: Option<Vec<SourceSettings>> = sources.into_iter().map(|source| source.settings).collect();
     let (sources, meters, billing) = (sources?, meters?, billing?);
     warnings.extend(billing.iter().flat_map(|billing| billing::hints(billing, &sources)));
@@ -238,6 +244,7 @@ fn read(path: &Path, root: &Section<'_>, around: &Around<'_>, others: &mut Probl
         limits,
         rejects_max_percent,
         retention,
+        aws: aws?,
         text_digest: Digest::of([]),
         canonical: String::new(),
         warnings,
