@@ -9,13 +9,15 @@ tests/it/glue.rs. Every sync runs as the binary.
 
 import json
 import os
+import subprocess
 import sys
 import tempfile
+import time
 from pathlib import Path
 
 import boto3
 
-from end_to_end import BUCKET, Stand, run, upload
+from end_to_end import BUCKET, LambdaRuntime, Stand, run, upload
 
 LAKE = f"s3://{BUCKET}/lake"
 DATABASE = "meterlake"
@@ -112,6 +114,30 @@ def check(binary, stand, glue):
     return len(there)
 
 
+def on_lambda(binary, stand, glue):
+    """A build on Lambda puts back what is missing, and says so."""
+    before = tables(glue)
+    glue.delete_table(DatabaseName=DATABASE, Name="api_keys")
+    runtime = LambdaRuntime([{"meterlake": "build"}])
+    env = {**os.environ, **stand.env, "AWS_LAMBDA_RUNTIME_API": runtime.address, "METERLAKE_CONFIG": CONFIG,
+           "AWS_LAMBDA_FUNCTION_NAME": "meterlake", "AWS_LAMBDA_FUNCTION_MEMORY_SIZE": "512", "AWS_LAMBDA_FUNCTION_VERSION": "1",
+           "AWS_LAMBDA_LOG_STREAM_NAME": "s", "AWS_LAMBDA_LOG_GROUP_NAME": "g"}
+    process = subprocess.Popen([binary], env=env, stderr=subprocess.PIPE, text=True)
+    ends = time.time() + 120
+    while not runtime.answers and time.time() < ends and process.poll() is None:
+        time.sleep(0.1)
+    process.kill()
+    said = process.communicate()[1]
+    assert runtime.answers and runtime.answers[0][0] == "response", f"{runtime.answers}\n{said}"
+    told = runtime.answers[0][1]["glue"]
+    assert (told["created"], told["updated"]) == (["api_keys"], []), told
+    # Made anew, the table's version begins again.
+    assert {name: {**table, "VersionId": ""} for name, table in tables(glue).items()} == {
+        name: {**table, "VersionId": ""} for name, table in before.items()
+    }
+    print("lambda:", json.dumps(told))
+
+
 def main():
     binary, example = os.path.abspath(sys.argv[1]), Path(sys.argv[2])
     with tempfile.TemporaryDirectory() as scratch:
@@ -125,6 +151,7 @@ def main():
             configured(stand, example, scratch)
             run(binary, ["run", "--config", CONFIG], stand.env)
             count = check(binary, stand, glue)
+            on_lambda(binary, stand, glue)
         finally:
             stand.stop()
     print(f"{count} tables are in Glue as they are defined; other people's stayed")
