@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# What is under deploy/ holds: the edge function's tests, the template's linters, the scripts' syntax. Needs Node 20 and Python with `venv`.
+# What is under deploy/ holds: the edge function's tests, the template's linters, what its roles allow, the scripts' syntax. Needs Node 20 and Python with `venv`.
 #   deploy/check.sh [VENV]      VENV: folder of the linters' environment, made where it is not there
 set -euo pipefail
 cd "$(dirname "$0")"
@@ -21,4 +21,6 @@ echo "cfn-lint"
 
 echo "checkov"
 "$venv/bin/checkov" --config-file checkov.yaml --file template.yaml --framework cloudformation --skip-download --compact --quiet
+echo "roles"
+"$venv/bin/python" roles.py
 echo "deploy/ is in order"

@@ -1,11 +1,12 @@
 //! AWS services, behind what the rest of meterlake knows: buckets as object stores, configuration and secrets as bytes, queues,
-//! totals, API keys by their fingerprints, the Lambda runtime. Credentials and region are found as every AWS tool finds them
-//! (profiles, SSO, containers, instance roles, web identity), endpoints likewise. Nothing outside this folder names a type of
-//! the AWS SDK.
+//! totals, API keys by their fingerprints, the Glue catalogue, the Lambda runtime. Credentials and region are found as every AWS
+//! tool finds them (profiles, SSO, containers, instance roles, web identity), endpoints likewise. Nothing outside this folder
+//! names a type of the AWS SDK.
 
 mod apigateway;
 mod credentials;
 mod dynamodb;
+mod glue;
 pub mod lambda;
 mod s3;
 mod secrets;
@@ -17,6 +18,7 @@ use std::sync::Arc;
 use aws_config::{BehaviorVersion, SdkConfig};
 
 pub use dynamodb::DynamoTotals;
+pub use glue::GlueDatabase;
 pub use s3::S3;
 pub use sqs::Sqs;
 

@@ -118,6 +118,9 @@ pub(crate) enum Command {
         #[arg(long, default_value_t = 7)]
         keep_days: u32,
     },
+    /// Show the tables to Athena: in a database of the Glue catalogue.
+    #[command(subcommand)]
+    Glue(GlueCommand),
     /// Help with API keys.
     #[command(subcommand)]
     Keys(KeysCommand),
@@ -162,6 +165,22 @@ pub(crate) struct ImportArgs {
     /// Only say what would be added.
     #[arg(long)]
     pub(crate) dry_run: bool,
+}
+
+/// Commands on the Glue catalogue.
+#[derive(Subcommand, Debug)]
+pub(crate) enum GlueCommand {
+    /// Print the statements that declare the tables in Athena; with --json the definitions, columns and comments included.
+    Ddl {
+        /// Only this table.
+        table: Option<String>,
+    },
+    /// Print what is to be done so that the catalogue has the lake's tables, and do it; tables of others are never touched.
+    Sync {
+        /// Only say what would be done.
+        #[arg(long)]
+        dry_run: bool,
+    },
 }
 
 /// Which landing objects are decoded.

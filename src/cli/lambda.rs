@@ -14,7 +14,7 @@ use crate::job::worker::convert_message;
 
 use super::open::Opened;
 use super::world::World;
-use super::{Talk, open, publish, run};
+use super::{Talk, glue, open, publish, run};
 
 /// The variable with the place of the configuration: a file of the package, or `s3://bucket/key`.
 const CONFIG: &str = "METERLAKE_CONFIG";
@@ -48,9 +48,13 @@ impl Function {
         job.now = open::now()?;
         if is_build(&event) {
             let (built, derived) = run::build_all(settings, job, &self.talk).await?;
+            let mut answer = run::built_json(&built, &derived);
+            if let Some(glue) = glue::keep(settings, job, &self.world, &self.talk).await {
+                answer["glue"] = glue;
+            }
             // Failing here tells the alarms; what is built stays.
             publish::after_build(settings, job, &self.world, &self.talk).await?;
-            return Ok(run::built_json(&built, &derived));
+            return Ok(answer);
         }
         match messages(&event) {
             Some(messages) => Ok(self.batch(job, &messages).await),

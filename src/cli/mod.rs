@@ -5,6 +5,7 @@
 mod arenas;
 mod args;
 mod bar;
+mod glue;
 mod grid;
 mod hints;
 pub mod init;
@@ -33,7 +34,7 @@ use anyhow::Result;
 use clap::Parser;
 use serde_json::Value;
 
-use args::{Cli, Command, RowFormat};
+use args::{Cli, Command, GlueCommand, RowFormat};
 use bar::Bar;
 use world::World;
 
@@ -170,6 +171,11 @@ async fn dispatch(cli: Cli) -> Result<Outcome> {
         Command::Vacuum { dry_run, keep_days } => {
             let job = open::existing(&settings, &world).await?;
             maintain::vacuum(&settings, &job, keep_days, dry_run, cli.json, &talk).await
+        }
+        Command::Glue(GlueCommand::Ddl { table }) => glue::ddl(&settings, table.as_deref(), cli.json),
+        Command::Glue(GlueCommand::Sync { dry_run }) => {
+            let job = open::existing(&settings, &world).await?;
+            glue::sync(&settings, &job, dry_run, &world, cli.json, &talk).await
         }
         Command::Keys(args::KeysCommand::Fingerprint) => keys::fingerprint(&settings),
         Command::Keys(args::KeysCommand::Import(args)) => keys::import(&settings, &args, &world, cli.json, &talk).await,

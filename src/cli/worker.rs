@@ -15,7 +15,7 @@ use super::args::WorkerArgs;
 use super::grid::count;
 use super::open::Opened;
 use super::world::World;
-use super::{Outcome, Talk, open, publish, run};
+use super::{Outcome, Talk, glue, open, publish, run};
 
 /// The pause after the queue could not be reached.
 const PAUSE: Duration = Duration::from_secs(5);
@@ -67,6 +67,7 @@ pub(super) async fn worker(config: &Path, args: &WorkerArgs, world: &World, talk
                 count(built.receipts),
                 changed(derived.changed())
             ));
+            glue::keep(&opened.settings, &opened.job, world, talk).await;
             if !publish::tried_after_build(&opened.settings, &opened.job, world, talk).await {
                 outcome = Outcome::NeedsLook;
             }

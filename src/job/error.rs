@@ -6,6 +6,7 @@ use crate::billing::bill::BillError;
 use crate::billing::export::ExportError;
 use crate::billing::invoice::TotalTooLarge;
 use crate::decode::ObjectError;
+use crate::glue::GlueError;
 use crate::lake::LakeError;
 use crate::model::{MeterError, ModelError};
 use crate::schema::Table;
@@ -145,6 +146,9 @@ pub enum JobError {
     /// The lake could not be read or written.
     #[error(transparent)]
     Lake(#[from] LakeError),
+    /// The catalogue could not be read or filled.
+    #[error(transparent)]
+    Glue(#[from] GlueError),
     /// The SQL could not be run.
     #[error(transparent)]
     Model(#[from] ModelError),

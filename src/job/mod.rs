@@ -8,6 +8,7 @@ pub mod build;
 pub mod convert;
 pub mod derive;
 mod error;
+pub mod glue;
 pub mod invoice;
 pub mod notified;
 mod progress;

@@ -93,6 +93,11 @@ impl Lake {
         LakeTable::new(self.clone(), table, state, log).map(Some)
     }
 
+    /// Whether anything was ever written to the table; cheaper than to open it.
+    pub async fn has_table(&self, table: Table) -> Result<bool, LakeError> {
+        self.log_store(table).is_delta_table_location().await.map_err(|source| delta("look for", table, source))
+    }
+
     /// The table as it was at an older version.
     pub async fn table_at(&self, table: Table, version: u64) -> Result<LakeTable, LakeError> {
         let log = self.log_store(table);

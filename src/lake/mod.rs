@@ -40,6 +40,7 @@ pub use closes::MonthFolder;
 pub use commit::{Committed, NewFile, Replacement};
 pub use delta::{LakeFile, LakeTable};
 pub use error::{LakeError, LakeErrorKind};
+pub(crate) use layout::table as table_folder;
 pub use ledger::{KnownObjects, Ledger, LedgerChange};
 pub use ledger_rows::{KnownObject, ObjectHour, ObjectRow, ObjectState};
 pub use meta::FORMAT;

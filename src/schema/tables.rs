@@ -94,6 +94,57 @@ impl Table {
         }
     }
 
+    /// What a row of it is, for people who browse a catalogue.
+    pub const fn doc(self) -> &'static str {
+        match self {
+            Self::OriginRequests => {
+                "Requests that the backend processed, from API Gateway access logs or logs of its own. One row per event, duplicates removed."
+            }
+            Self::EdgeRequests => {
+                "Requests that the edge saw, from CloudFront logs. One row per event, duplicates removed."
+            }
+            Self::Rejects => {
+                "Records that could not be read, with a masked excerpt and the reason. One row per record."
+            }
+            Self::Objects => {
+                "The ledger: what was read and what became of it. One row per version of a landing object."
+            }
+            Self::ObjectHours => {
+                "Which landing object gave how many records to which hour. One row per object version and UTC hour."
+            }
+            Self::UsageSlots => {
+                "Usage before keys are mapped to customers. One row per UTC quarter hour, source, key, meter, outcome and dimensions."
+            }
+            Self::UsageDaily => {
+                "Usage per customer, and what is held or not billable. One row per billing day, customer, key, source, meter, dimensions and attribution."
+            }
+            Self::ChargesDaily => {
+                "Usage times price. One row per billing day, customer, plan, price, tier and dimensions; the rows of a month add up to its price."
+            }
+            Self::CoverageHourly => {
+                "What arrived for each hour, and whether something is missing. One row per source and UTC hour."
+            }
+            Self::Built => {
+                "What each part of a derived table was made from. One row per table and part; for meterlake itself."
+            }
+            Self::Customers => "Customers and their plans, as configured. One row per customer and interval.",
+            Self::ApiKeys => {
+                "Which key belonged to whom and when, as configured. One row per source, key and interval; no key is in it."
+            }
+            Self::Prices => "Prices of every plan, as configured. One row per plan, price, interval and tier.",
+            Self::PriceMatches => {
+                "Which dimension values a price asks for, as configured. One row per price, interval, column and value."
+            }
+            Self::PlanTerms => {
+                "Monthly minimum and discount of the plans that have one, as configured. One row per plan and interval."
+            }
+            Self::Invoices => "Invoices of closed months. One row per invoice; rows never change.",
+            Self::InvoiceLines => {
+                "Lines of the invoices of closed months, corrections among them. One row per line; rows never change."
+            }
+        }
+    }
+
     /// The table of that name.
     pub fn by_name(name: &str) -> Option<Self> {
         Self::ALL.iter().copied().find(|table| table.name() == name)

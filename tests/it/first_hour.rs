@@ -297,7 +297,7 @@ fn help_reads_well() {
     let mut text = shell.run(&["--help"]).out;
     for command in [
         "init", "run", "convert", "build", "rebuild", "retract", "query", "sql", "trace", "status", "rejects",
-        "verify", "vacuum", "keys", "publish",
+        "verify", "vacuum", "glue", "keys", "publish",
     ] {
         let help = shell.run(&[command, "--help"]).out;
         text.push_str(&format!("\n$ meterlake {command} --help\n{}", help.split("\nOptions:").next().unwrap()));

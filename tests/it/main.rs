@@ -8,6 +8,7 @@ mod decode;
 mod derive;
 mod edge_key;
 mod first_hour;
+mod glue;
 mod invariants;
 mod invoices;
 mod keys_import;

@@ -7,8 +7,18 @@ use std::path::{Path, PathBuf};
 use meterlake::schema::{ColumnType, Table};
 
 /// The module line; modules of one group do not use each other.
-const LINE: &[&[&str]] =
-    &[&["base"], &["schema"], &["decode"], &["source", "lake"], &["model"], &["billing"], &["job"], &["aws"], &["cli"]];
+const LINE: &[&[&str]] = &[
+    &["base"],
+    &["schema"],
+    &["decode"],
+    &["source", "lake"],
+    &["model"],
+    &["billing"],
+    &["glue"],
+    &["job"],
+    &["aws"],
+    &["cli"],
+];
 
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))

@@ -22,6 +22,8 @@ use crate::billing::{Billing, BillingZone};
 use crate::decode::{Limits, Privacy, SourceSpec};
 use crate::model::Meter;
 
+pub use aws::AwsSettings;
+
 /// What a configuration means.
 #[derive(Clone, Debug)]
 pub struct Settings {
@@ -45,7 +47,7 @@ pub struct Settings {
     pub rejects_max_percent: u32,
     /// How long layers are kept.
     pub retention: Retention,
-    /// Services of AWS that results are brought to.
+    /// Services of AWS that show what the lake holds.
     pub aws: AwsSettings,
     /// Digest of [`Self::canonical`].
     pub text_digest: Digest,
@@ -83,13 +85,6 @@ pub struct BuildSettings {
 pub struct Retention {
     /// Days staged files are kept.
     pub staged_days: u32,
-}
-
-/// `[aws]`.
-#[derive(Clone, Default, PartialEq, Eq, Debug)]
-pub struct AwsSettings {
-    /// The DynamoDB table that totals are published in; none: they are not.
-    pub dynamodb_table: Option<String>,
 }
 
 /// Why a configuration cannot be used.
@@ -249,7 +244,7 @@ fn read(path: &Path, root: &Section<'_>, around: &Around<'_>, others: &mut Probl
         limits,
         rejects_max_percent,
         retention,
-        aws,
+        aws: aws?,
         text_digest: Digest::of([]),
         canonical: String::new(),
         warnings,

@@ -1,0 +1,3 @@
+CREATE EXTERNAL TABLE meterlake.charges_daily
+LOCATION 's3://LAKE/tables/charges_daily/'
+TBLPROPERTIES ('table_type' = 'DELTA');
