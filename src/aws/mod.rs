@@ -1,9 +1,11 @@
 //! AWS services, behind what the rest of meterlake knows: buckets as object stores, configuration and secrets as bytes, queues,
-//! the Lambda runtime. Credentials and region are found as every AWS tool finds them (profiles, SSO, containers, instance
+//! counts of requests, what buckets tell, the Lambda runtime. Credentials and region are found as every AWS tool finds them (profiles, SSO, containers, instance
 //! roles, web identity), endpoints likewise. Nothing outside this folder names a type of the AWS SDK.
 
+mod cloudwatch;
 mod credentials;
 pub mod lambda;
+mod notifications;
 mod s3;
 mod secrets;
 mod sqs;
@@ -12,6 +14,8 @@ use std::sync::Arc;
 
 use aws_config::{BehaviorVersion, SdkConfig};
 
+pub(crate) use notifications::id_for;
+pub use notifications::{BucketNotifications, InTheWay, Notifications, Told, Wanted};
 pub use s3::S3;
 pub use sqs::Sqs;
 
@@ -39,6 +43,16 @@ pub enum AwsError {
         action: String,
         /// What is missing.
         what: &'static str,
+    },
+    /// The answer is not what it must be.
+    #[error("{service}: the answer to {action} cannot be used: {problem}")]
+    Unusable {
+        /// The service as AWS calls it.
+        service: &'static str,
+        /// What was asked of it.
+        action: String,
+        /// What is wrong.
+        problem: String,
     },
 }
 

@@ -53,6 +53,8 @@ pub(crate) enum Command {
     Worker(WorkerArgs),
     /// Bring the tables up to date with what is staged.
     Build,
+    /// Hold the hours against how many requests CloudWatch, or a file, counted in them.
+    Counts(CountsArgs),
     /// Decode the objects of some days again under the present configuration and replace their events.
     Rebuild(Days),
     /// Withdraw landing objects that should not have been there, and what they caused.
@@ -118,6 +120,29 @@ pub(crate) enum Command {
     /// Help with API keys.
     #[command(subcommand)]
     Keys(KeysCommand),
+    /// Whether the buckets tell the queue of new objects.
+    #[command(subcommand)]
+    Notifications(NotificationsCommand),
+}
+
+/// Commands on what buckets tell.
+#[derive(Subcommand, Debug)]
+pub(crate) enum NotificationsCommand {
+    /// Say for each source whether its bucket tells the queue, and keeps versions.
+    Check {
+        /// URL or ARN of the queue.
+        #[arg(long, env = "METERLAKE_QUEUE", value_name = "QUEUE")]
+        queue: String,
+    },
+    /// Add the rules that are missing; those that are there are kept.
+    Set {
+        /// URL or ARN of the queue.
+        #[arg(long, env = "METERLAKE_QUEUE", value_name = "QUEUE")]
+        queue: String,
+        /// Only say what would be added.
+        #[arg(long)]
+        dry_run: bool,
+    },
 }
 
 /// Commands on API keys.
@@ -142,6 +167,17 @@ pub(crate) struct ConvertArgs {
     /// Only say how many objects and bytes there are to decode.
     #[arg(long)]
     pub(crate) dry_run: bool,
+}
+
+/// Where the counts come from.
+#[derive(Args, Debug)]
+pub(crate) struct CountsArgs {
+    /// Read them from a CSV file (source,hour,requests) instead of asking CloudWatch; whole days of a source are replaced.
+    #[arg(long, value_name = "FILE", conflicts_with = "days")]
+    pub(crate) file: Option<PathBuf>,
+    /// How many UTC days to ask CloudWatch for, today included.
+    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u16).range(1..=455))]
+    pub(crate) days: u16,
 }
 
 /// How a queue is worked off.

@@ -5,6 +5,7 @@
 mod arenas;
 mod args;
 mod bar;
+mod counts;
 mod grid;
 mod hints;
 pub mod init;
@@ -12,6 +13,7 @@ mod invoice;
 mod keys;
 mod lambda;
 mod maintain;
+mod notifications;
 mod open;
 mod query;
 mod report;
@@ -121,6 +123,10 @@ async fn dispatch(cli: Cli) -> Result<Outcome> {
         Command::Build => {
             run::build(&settings, &open::job(&settings, cli.accept_config, &world, &talk).await?, cli.json, &talk).await
         }
+        Command::Counts(args) => {
+            let job = open::job(&settings, cli.accept_config, &world, &talk).await?;
+            counts::counts(&settings, &job, &args, &world, cli.json, &talk).await
+        }
         Command::Rebuild(days) => {
             let job = open::job(&settings, cli.accept_config, &world, &talk).await?;
             maintain::rebuild(&settings, &job, days.from, days.to, cli.json, &talk).await
@@ -163,6 +169,9 @@ async fn dispatch(cli: Cli) -> Result<Outcome> {
             maintain::vacuum(&settings, &job, keep_days, dry_run, cli.json, &talk).await
         }
         Command::Keys(args::KeysCommand::Fingerprint) => keys::fingerprint(&settings),
+        Command::Notifications(command) => {
+            notifications::notifications(&settings, &command, &world, cli.json, &talk).await
+        }
     }
 }
 

@@ -3,6 +3,7 @@
 
 mod athena;
 mod bad_input;
+mod counts;
 mod crash;
 mod decode;
 mod derive;

@@ -4,6 +4,7 @@
 
 mod billing;
 mod canonical;
+mod counts;
 mod invoice;
 mod place;
 mod secrets;
@@ -20,6 +21,7 @@ use crate::base::problem::Problems;
 use crate::billing::{Billing, BillingZone};
 use crate::decode::{Limits, Privacy, SourceSpec};
 use crate::model::Meter;
+use crate::source::CountMetric;
 
 /// What a configuration means.
 #[derive(Clone, Debug)]
@@ -62,6 +64,10 @@ pub struct SourceSettings {
     pub location: String,
     /// It always has traffic, so an empty hour is a gap.
     pub heartbeat: bool,
+    /// Who else counts its requests: what is counted there adds up to them.
+    pub counted: Vec<CountMetric>,
+    /// How many of a thousand requests counted elsewhere may be missing in an hour before it is a gap.
+    pub shortfall_max_per_mille: u32,
     /// Parts each of its hours is built in; a power of two, fixed for a lake.
     pub split: u32,
     /// Where it stands in the file.
