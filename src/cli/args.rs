@@ -7,6 +7,8 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use crate::base::UtcDay;
 use crate::billing::BillingMonth;
 
+use super::counts;
+
 /// Turns AWS API logs into an auditable, usage-based bill.
 #[derive(Parser, Debug)]
 #[command(name = "meterlake", version, propagate_version = true, max_term_width = 110)]
@@ -176,7 +178,7 @@ pub(crate) struct CountsArgs {
     #[arg(long, value_name = "FILE", conflicts_with = "days")]
     pub(crate) file: Option<PathBuf>,
     /// How many UTC days to ask CloudWatch for, today included.
-    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u16).range(1..=455))]
+    #[arg(long, default_value_t = counts::DAYS, value_parser = clap::value_parser!(u16).range(1..=455))]
     pub(crate) days: u16,
 }
 
@@ -192,6 +194,18 @@ pub(crate) struct WorkerArgs {
     /// End when the queue is empty.
     #[arg(long)]
     pub(crate) until_empty: bool,
+    /// What it says and measures, for people or for a log.
+    #[arg(long, value_enum, env = "METERLAKE_LOG", value_name = "FORMAT", default_value_t = LogFormat::Text)]
+    pub(crate) log: LogFormat,
+}
+
+/// How a worker talks.
+#[derive(ValueEnum, Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum LogFormat {
+    /// Lines for people on stderr.
+    Text,
+    /// Lines of JSON on stderr, and metrics in CloudWatch's embedded format on stdout.
+    Json,
 }
 
 /// What shall be done with a month.

@@ -22,6 +22,9 @@ use super::settings::{Settings, SourceSettings};
 use super::world::World;
 use super::{Outcome, Talk, open, print_json, print_text, run};
 
+/// How many UTC days CloudWatch is asked for where nobody says: its numbers settle within two.
+pub(super) const DAYS: u16 = 3;
+
 /// What became of counts.
 pub(super) struct Held {
     counts: Counts,

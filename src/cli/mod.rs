@@ -13,6 +13,7 @@ mod invoice;
 mod keys;
 mod lambda;
 mod maintain;
+mod metrics;
 mod notifications;
 mod open;
 mod query;
@@ -21,6 +22,7 @@ mod rows;
 mod run;
 pub mod settings;
 mod summary;
+mod talk;
 mod trace;
 mod worker;
 mod world;
@@ -32,8 +34,8 @@ use anyhow::Result;
 use clap::Parser;
 use serde_json::Value;
 
-use args::{Cli, Command, RowFormat};
-use bar::Bar;
+use args::{Cli, Command, LogFormat, RowFormat};
+use talk::Talk;
 use world::World;
 
 /// What a command that could be run says of what it found.
@@ -43,27 +45,6 @@ enum Outcome {
     Done,
     /// Done, but something needs a look.
     NeedsLook,
-}
-
-/// Where a command talks to: stderr unless it shall be quiet, and a bar where a person looks.
-struct Talk {
-    quiet: bool,
-    bar: Bar,
-}
-
-impl Talk {
-    /// Says a line on stderr.
-    fn say(&self, line: impl AsRef<str>) {
-        if !self.quiet {
-            // A closed stderr is no reason to stop working.
-            let _ = writeln!(std::io::stderr(), "{}", line.as_ref());
-        }
-    }
-
-    /// Says a line on stderr even where it shall be quiet.
-    fn warn(&self, line: impl AsRef<str>) {
-        let _ = writeln!(std::io::stderr(), "{}", line.as_ref());
-    }
 }
 
 /// Runs the command that the process was started with.
@@ -78,7 +59,7 @@ pub fn main() -> ExitCode {
     let done = async {
         match cli {
             Some(cli) => dispatch(cli).await,
-            None => lambda::answer_events(Talk { quiet: false, bar: Bar::new(true) }).await.map(|()| Outcome::Done),
+            None => lambda::answer_events(Talk::to_log()).await.map(|()| Outcome::Done),
         }
     };
     match runtime.block_on(done) {
@@ -101,7 +82,10 @@ fn failed(error: &anyhow::Error) -> ExitCode {
 }
 
 async fn dispatch(cli: Cli) -> Result<Outcome> {
-    let talk = Talk { quiet: cli.quiet, bar: Bar::new(cli.quiet) };
+    let talk = match &cli.command {
+        Command::Worker(args) if args.log == LogFormat::Json => Talk::to_log(),
+        _ => Talk::to_person(cli.quiet),
+    };
     if let Command::Init { force } = cli.command {
         return maintain::init(&cli.config, force, &talk);
     }
