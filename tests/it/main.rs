@@ -13,6 +13,7 @@ mod invariants;
 mod invoices;
 mod lab;
 mod lake;
+mod lambda;
 mod late;
 mod meters;
 mod model;
