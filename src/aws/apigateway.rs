@@ -17,7 +17,8 @@ impl Aws {
     /// Every API key of the account in this region, in the order of their ids; its fingerprint is made with `secret`, and its
     /// customer is what the tag `customer_tag` says.
     pub async fn api_keys(&self, secret: Option<&KeySecret>, customer_tag: &str) -> Result<Vec<OfferedKey>, AwsError> {
-        let call = Client::new(self.config()).get_api_keys().include_values(secret.is_some()).limit(PAGE);
+        let client = Client::new(self.config());
+        let call = client.get_api_keys().include_values(secret.is_some()).limit(PAGE);
         let mut found = call.into_paginator().items().send();
         let mut keys = Vec::new();
         while let Some(key) = found.next().await {

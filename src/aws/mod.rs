@@ -1,13 +1,15 @@
 //! AWS services, behind what the rest of meterlake knows: buckets as object stores, configuration and secrets as bytes, queues,
-//! totals, API keys by their fingerprints, the Glue catalogue, the Lambda runtime. Credentials and region are found as every AWS
-//! tool finds them (profiles, SSO, containers, instance roles, web identity), endpoints likewise. Nothing outside this folder
-//! names a type of the AWS SDK.
+//! totals, API keys by their fingerprints, the Glue catalogue, counts of requests, what buckets tell, the Lambda runtime.
+//! Credentials and region are found as every AWS tool finds them (profiles, SSO, containers, instance roles, web identity),
+//! endpoints likewise. Nothing outside this folder names a type of the AWS SDK.
 
 mod apigateway;
+mod cloudwatch;
 mod credentials;
 mod dynamodb;
 mod glue;
 pub mod lambda;
+mod notifications;
 mod s3;
 mod secrets;
 mod sqs;
@@ -19,6 +21,8 @@ use aws_config::{BehaviorVersion, SdkConfig};
 
 pub use dynamodb::DynamoTotals;
 pub use glue::GlueDatabase;
+pub(crate) use notifications::id_for;
+pub use notifications::{BucketNotifications, InTheWay, Notifications, Told, Wanted};
 pub use s3::S3;
 pub use sqs::Sqs;
 
@@ -54,6 +58,16 @@ pub enum AwsError {
         service: &'static str,
         /// What must be otherwise.
         what: String,
+    },
+    /// The answer is not what it must be.
+    #[error("{service}: the answer to {action} cannot be used: {problem}")]
+    Unusable {
+        /// The service as AWS calls it.
+        service: &'static str,
+        /// What was asked of it.
+        action: String,
+        /// What is wrong.
+        problem: String,
     },
 }
 

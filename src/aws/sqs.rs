@@ -5,8 +5,9 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use aws_sdk_sqs::Client;
+use aws_sdk_sqs::types::QueueAttributeName;
 
-use super::Aws;
+use super::{Aws, AwsError};
 use crate::source::{Message, Queue, QueueError};
 
 /// How long a message is hidden at a time, seconds. Whoever dies gives it back after so long.
@@ -27,6 +28,19 @@ impl Aws {
     pub fn queue(&self, url: &str, messages_max: usize) -> Sqs {
         let messages_max = i32::try_from(messages_max.clamp(1, 10)).unwrap_or(10);
         Sqs { client: Client::new(self.config()), url: url.to_owned(), messages_max }
+    }
+}
+
+impl Aws {
+    /// The ARN of the queue of that URL.
+    pub async fn queue_arn(&self, url: &str) -> Result<String, AwsError> {
+        const SERVICE: &str = "SQS";
+        let action = || format!("tell the ARN of {url}");
+        let call = Client::new(self.config()).get_queue_attributes().queue_url(url);
+        let found = call.attribute_names(QueueAttributeName::QueueArn).send().await;
+        let mut found = found.map_err(|source| AwsError::of(SERVICE, action(), source))?.attributes.unwrap_or_default();
+        let arn = found.remove(&QueueAttributeName::QueueArn);
+        arn.ok_or_else(|| AwsError::Incomplete { service: SERVICE, action: action(), what: "QueueArn" })
     }
 }
 

@@ -96,7 +96,7 @@ pub fn suggestion<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> S
     let known: Vec<&str> = known.into_iter().collect();
     match nearest(name, known.iter().copied()) {
         Some(near) => format!("; did you mean `{near}`?"),
-        None if (1..=12).contains(&known.len()) => format!("; known: {}", listed(&known)),
+        None if (1..=16).contains(&known.len()) => format!("; known: {}", listed(&known)),
         None => String::new(),
     }
 }

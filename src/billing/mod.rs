@@ -30,6 +30,7 @@ pub use keys::{Key, Keys};
 pub use keys_import::{KeysImport, OfferedKey, Verdict};
 pub use rates::{Match, Model, Plan, Price, Rates, Terms, Tier};
 pub use sheet::ConfigFile;
+pub(crate) use sheet::Sheet;
 pub use tables::{ConfigTables, fragment, is_hashed};
 pub use terms::{InvoiceTerms, NumberFormat};
 pub use zone::{BillingDay, BillingMonth, BillingZone, ParseMonthError, ZoneError};

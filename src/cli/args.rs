@@ -7,6 +7,8 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use crate::base::UtcDay;
 use crate::billing::BillingMonth;
 
+use super::counts;
+
 /// Turns AWS API logs into an auditable, usage-based bill.
 #[derive(Parser, Debug)]
 #[command(name = "meterlake", version, propagate_version = true, max_term_width = 110)]
@@ -53,6 +55,8 @@ pub(crate) enum Command {
     Worker(WorkerArgs),
     /// Bring the tables up to date with what is staged.
     Build,
+    /// Hold the hours against how many requests CloudWatch, or a file, counted in them.
+    Counts(CountsArgs),
     /// Decode the objects of some days again under the present configuration and replace their events.
     Rebuild(Days),
     /// Withdraw landing objects that should not have been there, and what they caused.
@@ -124,6 +128,29 @@ pub(crate) enum Command {
     /// Help with API keys.
     #[command(subcommand)]
     Keys(KeysCommand),
+    /// Whether the buckets tell the queue of new objects.
+    #[command(subcommand)]
+    Notifications(NotificationsCommand),
+}
+
+/// Commands on what buckets tell.
+#[derive(Subcommand, Debug)]
+pub(crate) enum NotificationsCommand {
+    /// Say for each source whether its bucket tells the queue, and keeps versions.
+    Check {
+        /// URL or ARN of the queue.
+        #[arg(long, env = "METERLAKE_QUEUE", value_name = "QUEUE")]
+        queue: String,
+    },
+    /// Add the rules that are missing; those that are there are kept.
+    Set {
+        /// URL or ARN of the queue.
+        #[arg(long, env = "METERLAKE_QUEUE", value_name = "QUEUE")]
+        queue: String,
+        /// Only say what would be added.
+        #[arg(long)]
+        dry_run: bool,
+    },
 }
 
 /// Commands on API keys.
@@ -200,6 +227,17 @@ pub(crate) struct ConvertArgs {
     pub(crate) dry_run: bool,
 }
 
+/// Where the counts come from.
+#[derive(Args, Debug)]
+pub(crate) struct CountsArgs {
+    /// Read them from a CSV file (source,hour,requests) instead of asking CloudWatch; whole days of a source are replaced.
+    #[arg(long, value_name = "FILE", conflicts_with = "days")]
+    pub(crate) file: Option<PathBuf>,
+    /// How many UTC days to ask CloudWatch for, today included.
+    #[arg(long, default_value_t = counts::DAYS, value_parser = clap::value_parser!(u16).range(1..=455))]
+    pub(crate) days: u16,
+}
+
 /// How a queue is worked off.
 #[derive(Args, Debug)]
 pub(crate) struct WorkerArgs {
@@ -212,6 +250,18 @@ pub(crate) struct WorkerArgs {
     /// End when the queue is empty.
     #[arg(long)]
     pub(crate) until_empty: bool,
+    /// What it says and measures, for people or for a log.
+    #[arg(long, value_enum, env = "METERLAKE_LOG", value_name = "FORMAT", default_value_t = LogFormat::Text)]
+    pub(crate) log: LogFormat,
+}
+
+/// How a worker talks.
+#[derive(ValueEnum, Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum LogFormat {
+    /// Lines for people on stderr.
+    Text,
+    /// Lines of JSON on stderr, and metrics in CloudWatch's embedded format on stdout.
+    Json,
 }
 
 /// What shall be done with a month.

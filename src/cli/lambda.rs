@@ -1,7 +1,9 @@
 //! On Lambda: the process answers events instead of reading arguments. Notifications of S3, however they come, convert the
-//! objects they name; of a batch of SQS those messages come back that failed. An event of a schedule builds the tables.
+//! objects they name; of a batch of SQS those messages come back that failed. An event of a schedule builds the tables, or
+//! holds them against CloudWatch's counts (`{"meterlake": "counts"}`). What is said and measured goes to the log as JSON.
 
 use std::path::PathBuf;
+use std::time::Instant;
 
 use anyhow::{Context, Result};
 use serde_json::{Value, json};
@@ -10,11 +12,13 @@ use tokio::sync::Mutex;
 use crate::aws::lambda::serve;
 use crate::base::with_causes;
 use crate::job::Job;
+use crate::job::notified::NotifiedReport;
 use crate::job::worker::convert_message;
 
+use super::metrics::Metrics;
 use super::open::Opened;
 use super::world::World;
-use super::{Talk, glue, open, publish, run};
+use super::{Talk, counts, glue, open, publish, run};
 
 /// The variable with the place of the configuration: a file of the package, or `s3://bucket/key`.
 const CONFIG: &str = "METERLAKE_CONFIG";
@@ -39,27 +43,54 @@ struct Function {
 }
 
 impl Function {
+    /// Answers an event, and says in the log how that went.
     async fn answer(&self, event: Value) -> Result<Value> {
+        let began = Instant::now();
+        let kind = Kind::of(&event);
+        let answered = self.work(&kind, &event).await;
+        let took = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
+        let mut fields = vec![("event", json!(kind.name())), ("took_ms", json!(took))];
+        match &answered {
+            Ok(answer) => {
+                fields.push(("answer", answer.clone()));
+                self.talk.tell("INFO", "answered", &fields);
+            }
+            Err(error) => self.talk.tell("ERROR", &format!("{error:#}"), &fields),
+        }
+        answered
+    }
+
+    async fn work(&self, kind: &Kind, event: &Value) -> Result<Value> {
         let mut kept = self.open.lock().await;
-        if is_build(&event) || kept.as_ref().is_none_or(Opened::is_old) {
+        if matches!(kind, Kind::Build | Kind::Counts) || kept.as_ref().is_none_or(Opened::is_old) {
             *kept = Some(Opened::new(&self.config, &self.world, &self.talk).await?);
         }
         let Opened { settings, job, .. } = kept.as_mut().context("the configuration was not kept")?;
         job.now = open::now()?;
-        if is_build(&event) {
-            let (built, derived) = run::build_all(settings, job, &self.talk).await?;
-            let mut answer = run::built_json(&built, &derived);
-            if let Some(glue) = glue::keep(settings, job, &self.world, &self.talk).await {
-                answer["glue"] = glue;
+        match kind {
+            Kind::Build => {
+                let began = Instant::now();
+                let (built, derived) = run::build_all(settings, job, &self.talk).await?;
+                self.talk.measure(&Metrics::built(&built, began.elapsed()));
+                let mut answer = run::built_json(&built, &derived);
+                if let Some(glue) = glue::keep(settings, job, &self.world, &self.talk).await {
+                    answer["glue"] = glue;
+                }
+                // Failing here tells the alarms; what is built stays.
+                publish::after_build(settings, job, &self.world, &self.talk).await?;
+                Ok(answer)
             }
-            // Failing here tells the alarms; what is built stays.
-            publish::after_build(settings, job, &self.world, &self.talk).await?;
-            return Ok(answer);
-        }
-        match messages(&event) {
-            Some(messages) => Ok(self.batch(job, &messages).await),
-            None => {
+            Kind::Counts => {
+                let held = counts::fetch(settings, job, &self.world, counts::DAYS, &self.talk).await?;
+                let counted = settings.sources.iter().filter(|source| !source.counted.is_empty());
+                let metrics = counted.map(|source| Metrics::counted(&source.spec.name, &held.short));
+                self.talk.measure(&metrics.collect::<Vec<_>>());
+                Ok(held.json())
+            }
+            Kind::Queue(messages) => Ok(self.batch(job, messages).await),
+            Kind::Notification => {
                 let (report, other) = convert_message(job, &event.to_string()).await?;
+                self.measure(&report);
                 Ok(json!({"converted": report.converted, "records": report.records, "rejects": report.rejects,
                     "ignored": report.foreign + other}))
             }
@@ -68,22 +99,59 @@ impl Function {
 
     /// Messages of SQS; those that fail come back, the others do not.
     async fn batch(&self, job: &Job, messages: &[(String, String)]) -> Value {
+        let mut all = NotifiedReport::default();
         let mut failures = Vec::new();
         for (id, body) in messages {
-            if let Err(error) = convert_message(job, body).await {
-                self.talk.warn(format!("message {id} comes back: {}", with_causes(&error)));
-                failures.push(json!({"itemIdentifier": id}));
+            match convert_message(job, body).await {
+                Ok((report, _)) => all.absorb(report),
+                Err(error) => {
+                    self.talk.warn(format!("message {id} comes back: {}", with_causes(&error)));
+                    failures.push(json!({"itemIdentifier": id}));
+                }
             }
         }
+        self.measure(&all);
         json!({"batchItemFailures": failures})
+    }
+
+    fn measure(&self, report: &NotifiedReport) {
+        let metrics = report.sources.iter().map(|(name, source)| Metrics::converted(name, source));
+        self.talk.measure(&metrics.collect::<Vec<_>>());
     }
 }
 
-/// An event of a schedule, old kind or new, or one that somebody sends by hand.
-fn is_build(event: &Value) -> bool {
-    event.get("detail-type").and_then(Value::as_str) == Some("Scheduled Event")
-        || event.get("source").and_then(Value::as_str) == Some("aws.scheduler")
-        || event.get("meterlake").and_then(Value::as_str) == Some("build")
+/// What an event asks for.
+enum Kind {
+    /// To build the tables.
+    Build,
+    /// To hold the hours against CloudWatch's counts.
+    Counts,
+    /// To convert what messages of SQS name, each with its id and body.
+    Queue(Vec<(String, String)>),
+    /// To convert what a notification names.
+    Notification,
+}
+
+impl Kind {
+    fn of(event: &Value) -> Self {
+        // A schedule's own event, or one that a schedule or a person is given to send.
+        match event.get("meterlake").and_then(Value::as_str) {
+            Some("build") => return Self::Build,
+            Some("counts") => return Self::Counts,
+            _ if event.get("detail-type").and_then(Value::as_str) == Some("Scheduled Event") => return Self::Build,
+            _ => {}
+        }
+        messages(event).map_or(Self::Notification, Self::Queue)
+    }
+
+    fn name(&self) -> &'static str {
+        match self {
+            Self::Build => "build",
+            Self::Counts => "counts",
+            Self::Queue(_) => "queue",
+            Self::Notification => "notification",
+        }
+    }
 }
 
 /// Id and body of each message, where the event is a batch of SQS.

@@ -5,6 +5,7 @@
 mod arenas;
 mod args;
 mod bar;
+mod counts;
 mod glue;
 mod grid;
 mod hints;
@@ -13,6 +14,8 @@ mod invoice;
 mod keys;
 mod lambda;
 mod maintain;
+mod metrics;
+mod notifications;
 mod open;
 mod publish;
 mod query;
@@ -23,6 +26,7 @@ mod rows;
 mod run;
 pub mod settings;
 mod summary;
+mod talk;
 mod trace;
 mod worker;
 mod world;
@@ -34,8 +38,8 @@ use anyhow::Result;
 use clap::Parser;
 use serde_json::Value;
 
-use args::{Cli, Command, GlueCommand, RowFormat};
-use bar::Bar;
+use args::{Cli, Command, GlueCommand, LogFormat, RowFormat};
+use talk::Talk;
 use world::World;
 
 /// What a command that could be run says of what it found.
@@ -45,27 +49,6 @@ enum Outcome {
     Done,
     /// Done, but something needs a look.
     NeedsLook,
-}
-
-/// Where a command talks to: stderr unless it shall be quiet, and a bar where a person looks.
-struct Talk {
-    quiet: bool,
-    bar: Bar,
-}
-
-impl Talk {
-    /// Says a line on stderr.
-    fn say(&self, line: impl AsRef<str>) {
-        if !self.quiet {
-            // A closed stderr is no reason to stop working.
-            let _ = writeln!(std::io::stderr(), "{}", line.as_ref());
-        }
-    }
-
-    /// Says a line on stderr even where it shall be quiet.
-    fn warn(&self, line: impl AsRef<str>) {
-        let _ = writeln!(std::io::stderr(), "{}", line.as_ref());
-    }
 }
 
 /// Runs the command that the process was started with.
@@ -80,7 +63,7 @@ pub fn main() -> ExitCode {
     let done = async {
         match cli {
             Some(cli) => dispatch(cli).await,
-            None => lambda::answer_events(Talk { quiet: false, bar: Bar::new(true) }).await.map(|()| Outcome::Done),
+            None => lambda::answer_events(Talk::to_log()).await.map(|()| Outcome::Done),
         }
     };
     match runtime.block_on(done) {
@@ -103,7 +86,10 @@ fn failed(error: &anyhow::Error) -> ExitCode {
 }
 
 async fn dispatch(cli: Cli) -> Result<Outcome> {
-    let talk = Talk { quiet: cli.quiet, bar: Bar::new(cli.quiet) };
+    let talk = match &cli.command {
+        Command::Worker(args) if args.log == LogFormat::Json => Talk::to_log(),
+        _ => Talk::to_person(cli.quiet),
+    };
     if let Command::Init { force } = cli.command {
         return maintain::init(&cli.config, force, &talk);
     }
@@ -126,6 +112,10 @@ async fn dispatch(cli: Cli) -> Result<Outcome> {
         Command::Build => {
             let job = open::job(&settings, cli.accept_config, &world, &talk).await?;
             run::build(&settings, &job, &world, cli.json, &talk).await
+        }
+        Command::Counts(args) => {
+            let job = open::job(&settings, cli.accept_config, &world, &talk).await?;
+            counts::counts(&settings, &job, &args, &world, cli.json, &talk).await
         }
         Command::Rebuild(days) => {
             let job = open::job(&settings, cli.accept_config, &world, &talk).await?;
@@ -179,6 +169,9 @@ async fn dispatch(cli: Cli) -> Result<Outcome> {
         }
         Command::Keys(args::KeysCommand::Fingerprint) => keys::fingerprint(&settings),
         Command::Keys(args::KeysCommand::Import(args)) => keys::import(&settings, &args, &world, cli.json, &talk).await,
+        Command::Notifications(command) => {
+            notifications::notifications(&settings, &command, &world, cli.json, &talk).await
+        }
     }
 }
 

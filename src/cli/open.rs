@@ -19,7 +19,7 @@ use crate::job::derive::{ClosedRules, Derivation};
 use crate::job::invoice::{Pinned, closed_months};
 use crate::job::{Job, JobError, Source};
 use crate::lake::Lake;
-use crate::model::{Engine, EngineOptions};
+use crate::model::{CoverageRules, Engine, EngineOptions, SHORTFALL_MAX_PER_MILLE};
 use crate::source::{Buckets, Location, bucket_url, key_path};
 
 use super::Talk;
@@ -134,9 +134,23 @@ pub(crate) fn derivation_of(settings: &Settings, billing: Option<&Billing>, job:
         start: billing.and_then(|billing| billing.start),
         config: billing.map_or_else(|| Ok(ConfigTables::empty()), |billing| billing.tables(specs))?,
         has_rates: billing.is_some_and(|billing| billing.rates.is_some()),
-        heartbeat: job.sources.iter().filter(|source| source.heartbeat).map(|source| source.name.clone()).collect(),
+        coverage: coverage_rules(settings),
         engine: engine_options(job.parallel),
     })
+}
+
+/// What makes an hour of each source a gap.
+fn coverage_rules(settings: &Settings) -> CoverageRules {
+    let mut rules = CoverageRules::default();
+    for source in &settings.sources {
+        if source.heartbeat {
+            rules.heartbeat.insert(source.spec.name.clone());
+        }
+        if source.shortfall_max_per_mille != SHORTFALL_MAX_PER_MILLE {
+            rules.shortfall_max_per_mille.insert(source.spec.name.clone(), source.shortfall_max_per_mille);
+        }
+    }
+    rules
 }
 
 fn opened(settings: &Settings, lake: Lake, buckets: Arc<dyn Buckets>) -> Result<Job> {
@@ -162,7 +176,6 @@ fn sources(settings: &Settings, fingerprint_key: [u8; 16]) -> Result<Vec<Source>
                 plan,
                 name: name.clone(),
                 location: Location::parse(&source.location)?,
-                heartbeat: source.heartbeat,
                 split: source.split,
             }),
             Err(error) => problems.add(&file, source.line, format!("source `{name}`: {error}")),

@@ -13,6 +13,7 @@ use crate::source::Queue;
 
 use super::args::WorkerArgs;
 use super::grid::count;
+use super::metrics::Metrics;
 use super::open::Opened;
 use super::world::World;
 use super::{Outcome, Talk, glue, open, publish, run};
@@ -43,7 +44,7 @@ pub(super) async fn worker(config: &Path, args: &WorkerArgs, world: &World, talk
                 let is_empty = messages.is_empty();
                 if !is_empty {
                     let report = work_off(&opened.job, &queue, &messages).await;
-                    is_behind |= report.converted > 0;
+                    is_behind |= report.notified.converted > 0;
                     if tell(&report, talk) {
                         outcome = Outcome::NeedsLook;
                     }
@@ -61,7 +62,9 @@ pub(super) async fn worker(config: &Path, args: &WorkerArgs, world: &World, talk
         };
         if is_behind && (is_last || built_at.elapsed() >= every) {
             opened = Opened::new(config, world, talk).await?;
+            let began = Instant::now();
             let (built, derived) = run::build_all(&opened.settings, &opened.job, talk).await?;
+            talk.measure(&Metrics::built(&built, began.elapsed()));
             talk.say(format!(
                 "built: {} objects applied, tables {}",
                 count(built.receipts),
@@ -86,12 +89,14 @@ fn changed(changed: bool) -> &'static str {
 /// Says what became of some messages; true where one will come back.
 fn tell(report: &WorkReport, talk: &Talk) -> bool {
     if report.done > 0 {
+        let found = &report.notified;
         let [done, converted, records, rejects, ignored] =
-            [report.done, report.converted, report.records, report.rejects, report.ignored].map(count);
+            [report.done, found.converted, found.records, found.rejects, report.ignored].map(count);
         talk.say(format!(
             "{done} messages: {converted} objects, {records} records, {rejects} rejects; {ignored} of other things"
         ));
     }
+    talk.measure(&report.notified.sources.iter().map(|(name, s)| Metrics::converted(name, s)).collect::<Vec<_>>());
     for (id, error) in &report.failed {
         talk.warn(format!("message {id} comes back: {}", with_causes(error)));
     }

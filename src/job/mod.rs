@@ -6,6 +6,7 @@ pub mod amend;
 mod attempts;
 pub mod build;
 pub mod convert;
+pub mod counts;
 pub mod derive;
 mod error;
 pub mod glue;
@@ -55,8 +56,6 @@ pub struct Source {
     pub name: String,
     /// Where its objects land.
     pub location: Location,
-    /// Something arrives every hour, so an empty hour is a gap.
-    pub heartbeat: bool,
     /// Parts an hour's events are split into; a power of two.
     pub split: u32,
 }

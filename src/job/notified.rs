@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 
+use crate::lake::{ObjectVersion, Receipt, ReceiptId};
 use crate::source::{LandingObject, Notice, Place, find, find_version};
 
 use super::convert::{FailedObject, Spaces, convert_object, version_of};
@@ -27,8 +28,59 @@ pub struct NotifiedReport {
     pub foreign: u64,
     /// Objects that are gone, in every version that was named.
     pub gone: u64,
+    /// The same for each source of which an object was converted.
+    pub sources: BTreeMap<String, NotifiedSource>,
     /// Objects that could not be converted.
     pub failed: Vec<FailedObject>,
+}
+
+/// What was converted of one source.
+#[derive(Clone, Copy, Default, PartialEq, Eq, Debug)]
+pub struct NotifiedSource {
+    /// Objects.
+    pub objects: u64,
+    /// Their size as stored, bytes.
+    pub bytes: u64,
+    /// Records in them.
+    pub records: u64,
+    /// Records that could not be read.
+    pub rejects: u64,
+    /// How long after the hour of its earliest event an object arrived, seconds; the longest of all.
+    pub lateness_max_s: u64,
+}
+
+impl NotifiedSource {
+    fn of(receipt: &Receipt) -> Self {
+        let ObjectVersion { bytes, arrived_at, .. } = receipt.object;
+        let late = receipt.event_time_min.map_or(0, |event| arrived_at.0.saturating_sub(event.hour().end().0));
+        let lateness_max_s = u64::try_from(late / 1_000_000).unwrap_or(0);
+        Self { objects: 1, bytes, records: receipt.records, rejects: receipt.rejects, lateness_max_s }
+    }
+
+    fn absorb(&mut self, other: &Self) {
+        self.objects += other.objects;
+        self.bytes += other.bytes;
+        self.records += other.records;
+        self.rejects += other.rejects;
+        self.lateness_max_s = self.lateness_max_s.max(other.lateness_max_s);
+    }
+}
+
+impl NotifiedReport {
+    /// Adds what became of the objects of other notifications.
+    pub fn absorb(&mut self, other: Self) {
+        self.converted += other.converted;
+        self.bytes += other.bytes;
+        self.records += other.records;
+        self.rejects += other.rejects;
+        self.waiting += other.waiting;
+        self.foreign += other.foreign;
+        self.gone += other.gone;
+        for (name, source) in &other.sources {
+            self.sources.entry(name.clone()).or_default().absorb(source);
+        }
+        self.failed.extend(other.failed);
+    }
 }
 
 /// Converts the objects named.
@@ -90,7 +142,7 @@ async fn convert_one(
         return Ok(());
     };
     let known = version_of(source, &object);
-    let id = crate::lake::ReceiptId { source: source.name.clone(), object_id: known.object_id() };
+    let id = ReceiptId { source: source.name.clone(), object_id: known.object_id() };
     if job.lake.receipt(&id).await?.is_some() {
         report.waiting += 1;
         return Ok(());
@@ -100,5 +152,6 @@ async fn convert_one(
     report.bytes += object.bytes;
     report.records += receipt.records;
     report.rejects += receipt.rejects;
+    report.sources.entry(source.name.clone()).or_default().absorb(&NotifiedSource::of(&receipt));
     Ok(())
 }

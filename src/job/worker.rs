@@ -38,12 +38,8 @@ pub enum MessageError {
 pub struct WorkReport {
     /// Messages worked off and deleted.
     pub done: u64,
-    /// Objects converted.
-    pub converted: u64,
-    /// Records in them.
-    pub records: u64,
-    /// Records that could not be read.
-    pub rejects: u64,
+    /// What became of the objects they named.
+    pub notified: NotifiedReport,
     /// Objects of no source, and notifications of other things than new objects.
     pub ignored: u64,
     /// Messages that will come back, by their ids.
@@ -60,10 +56,8 @@ pub async fn work_off(job: &Job, queue: &dyn Queue, messages: &[Message]) -> Wor
         match result {
             Ok((notified, other)) => {
                 report.done += 1;
-                report.converted += notified.converted;
-                report.records += notified.records;
-                report.rejects += notified.rejects;
                 report.ignored += notified.foreign + other;
+                report.notified.absorb(notified);
             }
             Err(error) => report.failed.push((message.id.clone(), error)),
         }

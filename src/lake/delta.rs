@@ -116,7 +116,7 @@ impl Lake {
 
 impl LakeTable {
     /// The columns of the schema that the table does not have: an older version made it.
-    fn lacking(&self) -> Vec<&'static Column> {
+    pub fn lacking(&self) -> Vec<&'static Column> {
         let schema = self.state.snapshot().schema();
         self.table.columns().iter().filter(|column| schema.field(column.name).is_none()).collect()
     }

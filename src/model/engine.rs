@@ -9,11 +9,12 @@ use arrow::array::{AsArray, RecordBatch};
 use arrow::datatypes::{Int64Type, SchemaRef};
 use arrow::util::display::array_value_to_string;
 use datafusion::catalog::TableProvider;
+use datafusion::common::ScalarValue;
 use datafusion::datasource::MemTable;
 use datafusion::execution::memory_pool::{GreedyMemoryPool, TrackConsumersPool};
 use datafusion::execution::runtime_env::RuntimeEnvBuilder;
 use datafusion::execution::{SendableRecordBatchStream, SessionStateBuilder};
-use datafusion::prelude::{SQLOptions, SessionConfig, SessionContext};
+use datafusion::prelude::{SQLOptions, SessionConfig, SessionContext, lit};
 use futures::TryStreamExt;
 use futures::future::try_join_all;
 
@@ -102,13 +103,22 @@ impl Engine {
         Ok(engine)
     }
 
-    /// Gives a table what the lake's had at this version instead of what it had.
+    /// Gives a table what the lake's had at this version instead of what it had; columns that it lacks are NULL.
     pub async fn see(&self, table: &LakeTable) -> Result<(), ModelError> {
         let open = |source| ModelError::Open { table: table.table().name().to_owned(), source };
         let delta = table.delta().await?;
         delta.update_datafusion_session(&self.session.state()).map_err(|e| open(e.into()))?;
-        let provider = delta.table_provider().build().await.map_err(open)?;
-        self.provide(table.table(), Arc::new(provider))
+        let provider: Arc<dyn TableProvider> = Arc::new(delta.table_provider().build().await.map_err(open)?);
+        let lacking = table.lacking();
+        if lacking.is_empty() {
+            return self.provide(table.table(), provider);
+        }
+        let mut rows = self.session.read_table(provider).map_err(open)?;
+        for column in lacking {
+            let null = ScalarValue::try_new_null(&column.kind.arrow()).map_err(open)?;
+            rows = rows.with_column(column.name, lit(null)).map_err(open)?;
+        }
+        self.provide(table.table(), rows.into_view())
     }
 
     fn provide(&self, table: Table, provider: Arc<dyn TableProvider>) -> Result<(), ModelError> {

@@ -4,6 +4,7 @@
 
 mod amounts;
 mod checked;
+mod coverage;
 mod engine;
 mod error;
 mod meter;
@@ -15,13 +16,13 @@ mod trace;
 
 pub use amounts::{PricedUnder, check_amounts, check_products};
 pub use checked::conform;
+pub use coverage::{CoverageRules, SHORTFALL_MAX_PER_MILLE, coverage_sql};
 pub use engine::{Engine, EngineOptions, QueryResult};
 pub use error::ModelError;
 pub use meter::{Meter, MeterError, MeterPart, MeterProblem, MeterValue};
 pub(crate) use params::text as text_literal;
 pub use sql::{SqlHeader, header, sql_text};
 pub use statements::{
-    CustomerRange, Cut, MonthBounds, Pricing, UsageDay, charges_sql, charges_sql_of, coverage_sql, slot_of, slots_sql,
-    usage_sql,
+    CustomerRange, Cut, MonthBounds, Pricing, UsageDay, charges_sql, charges_sql_of, slot_of, slots_sql, usage_sql,
 };
 pub use trace::{EventName, UsageOf, find_sql, id_columns};

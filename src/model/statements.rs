@@ -331,7 +331,7 @@ fn by_slot<'a>(cuts: impl IntoIterator<Item = &'a Cut>) -> BTreeMap<(&'a str, Mi
     slots
 }
 
-fn list(values: &BTreeSet<&str>) -> String {
+pub(super) fn list(values: &BTreeSet<&str>) -> String {
     values.iter().map(|value| text(value)).collect::<Vec<_>>().join(", ")
 }
 
@@ -367,27 +367,12 @@ pub fn charges_sql_of(month: &MonthBounds, pricing: &Pricing) -> String {
     filled(&choose(file(Table::ChargesDaily), "plan_terms", !pricing.without_plan_terms), &values)
 }
 
-/// The statement that tells what arrived for each hour of a UTC day; an empty hour of a `heartbeat` source is a gap.
-pub fn coverage_sql(day: UtcDay, heartbeat: &[String]) -> String {
-    let mut hours = Vec::new();
-    let mut hour = day.first_hour();
-    while hour.day() == day {
-        hours.push(format!("\n        ({}, {})", instant(hour.start()), instant(hour.end())));
-        hour = hour.next();
-    }
-    let always = match heartbeat.is_empty() {
-        true => boolean(false).to_owned(),
-        false => format!("source IN ({})", list(&heartbeat.iter().map(String::as_str).collect())),
-    };
-    render(file(Table::CoverageHourly), &[("day", &date(day)), ("hours", &hours.join(",")), ("is_heartbeat", &always)])
-}
-
-fn filled(sql: &str, values: &[(&str, String)]) -> String {
+pub(super) fn filled(sql: &str, values: &[(&str, String)]) -> String {
     let values: Vec<(&str, &str)> = values.iter().map(|(name, value)| (*name, value.as_str())).collect();
     render(sql, &values)
 }
 
-fn file(table: Table) -> &'static str {
+pub(super) fn file(table: Table) -> &'static str {
     sql_text(table).unwrap_or_default()
 }
 

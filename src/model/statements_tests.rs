@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use datafusion::sql::parser::DFParser;
 use datafusion::sql::resolve::resolve_table_references;
 
+use super::super::{CoverageRules, coverage_sql};
 use super::*;
 use crate::model::{MeterValue, header};
 
@@ -42,7 +43,7 @@ fn headers_say_what_the_texts_do() {
         (Table::UsageSlots, slots),
         (Table::UsageDaily, usage_sql(&day(Vec::new()), &[]).unwrap()),
         (Table::ChargesDaily, charges_sql(&month)),
-        (Table::CoverageHourly, coverage_sql(UtcDay(0), &[])),
+        (Table::CoverageHourly, coverage_sql(UtcDay(0), &CoverageRules::default())),
     ] {
         let header = header(&sql).unwrap();
         assert_eq!(header.table, table.name());

@@ -19,6 +19,8 @@ pub enum Table {
     Objects,
     /// Which object gave how many records to which hour.
     ObjectHours,
+    /// How many requests somebody else counted for each hour.
+    RequestCounts,
     /// Usage per quarter hour, before keys are mapped to customers.
     UsageSlots,
     /// Usage per billing day and customer.
@@ -57,6 +59,7 @@ impl Table {
         Self::Rejects,
         Self::Objects,
         Self::ObjectHours,
+        Self::RequestCounts,
         Self::CoverageHourly,
         Self::UsageSlots,
         Self::UsageDaily,
@@ -79,6 +82,7 @@ impl Table {
             Self::Rejects => "rejects",
             Self::Objects => "objects",
             Self::ObjectHours => "object_hours",
+            Self::RequestCounts => "request_counts",
             Self::UsageSlots => "usage_slots",
             Self::UsageDaily => "usage_daily",
             Self::ChargesDaily => "charges_daily",
@@ -166,6 +170,7 @@ impl Table {
             Self::Rejects => REJECTS,
             Self::Objects => OBJECTS,
             Self::ObjectHours => OBJECT_HOURS,
+            Self::RequestCounts => REQUEST_COUNTS,
             Self::UsageSlots => USAGE_SLOTS,
             Self::UsageDaily => USAGE_DAILY,
             Self::ChargesDaily => CHARGES_DAILY,
@@ -308,6 +313,14 @@ const OBJECT_HOURS: &[Column] = &[
     col("arrived_at", Timestamp, "when the store says the object was written"),
 ];
 
+const REQUEST_COUNTS: &[Column] = &[
+    col("day", Date, "UTC day of the hour"),
+    col("hour_start", Timestamp, "the UTC hour"),
+    col("source", Text, "name of the configured source"),
+    col("requests", BigInt, "requests of the hour as counted by somebody else than the logs"),
+    col("counted_by", Text, "who counted: cloudwatch or file"),
+];
+
 const USAGE_SLOTS: &[Column] = &[
     col("day", Date, "UTC day of the slot"),
     col("slot_start", Timestamp, "the UTC quarter hour"),
@@ -379,7 +392,12 @@ const COVERAGE_HOURLY: &[Column] = &[
     col("arrived_min", Timestamp, "first arrival"),
     col("arrived_max", Timestamp, "last arrival"),
     col("lateness_max_s", BigInt, "last arrival less the hour's end, seconds, 0 at least"),
-    col("state", Text, "ok, quiet (nothing came) or gap (nothing came though the source says it always should)"),
+    col(
+        "state",
+        Text,
+        "ok; quiet: nothing came; gap: nothing came though the source says it always should, or less than was counted",
+    ),
+    col("expected", BigInt, "requests of the hour as `request_counts` has them; NULL: nobody counted"),
 ];
 
 const BUILT: &[Column] = &[

@@ -2,6 +2,8 @@
 //! in SQS, in SNS, in SNS in SQS, EventBridge); it is told by its shape. Comes out: the objects, their keys as they are in the
 //! bucket, and counts of what else was told. A text that is none of these is refused.
 
+use std::fmt::Write as _;
+
 use serde_json::{Map, Value};
 
 /// How deep notifications are wrapped in one another at most.
@@ -163,7 +165,7 @@ fn unquoted(etag: &str) -> String {
 }
 
 /// Undoes form encoding. A `%` that begins no code stands for itself: hand-made messages do not encode.
-fn form_decoded(key: &str) -> Option<String> {
+pub(crate) fn form_decoded(key: &str) -> Option<String> {
     let bytes = key.as_bytes();
     let mut out = Vec::with_capacity(bytes.len());
     let mut at = 0;
@@ -182,6 +184,21 @@ fn form_decoded(key: &str) -> Option<String> {
         }
     }
     String::from_utf8(out).ok()
+}
+
+/// The same the other way: what S3 takes as it is stays, a space becomes `+`.
+pub(crate) fn form_encoded(key: &str) -> String {
+    let mut out = String::with_capacity(key.len());
+    for byte in key.bytes() {
+        match byte {
+            b' ' => out.push('+'),
+            b'/' | b'!' | b'-' | b'_' | b'.' | b'*' | b'\'' | b'(' | b')' => out.push(char::from(byte)),
+            _ if byte.is_ascii_alphanumeric() => out.push(char::from(byte)),
+            // Writing to a string cannot fail.
+            _ => drop(write!(out, "%{byte:02X}")),
+        }
+    }
+    out
 }
 
 impl Notice {

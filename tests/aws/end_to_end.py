@@ -170,15 +170,20 @@ def on_lambda(stand, binary, example, wanted):
     env = {**os.environ, **stand.env, "AWS_LAMBDA_RUNTIME_API": runtime.address, "METERLAKE_CONFIG": f"s3://{BUCKET}/lambda/meterlake.toml",
            "AWS_LAMBDA_FUNCTION_NAME": "meterlake", "AWS_LAMBDA_FUNCTION_MEMORY_SIZE": "512", "AWS_LAMBDA_FUNCTION_VERSION": "1",
            "AWS_LAMBDA_LOG_STREAM_NAME": "s", "AWS_LAMBDA_LOG_GROUP_NAME": "g"}
-    process = subprocess.Popen([binary], env=env, stderr=subprocess.PIPE, text=True)
+    process = subprocess.Popen([binary], env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     ends = time.time() + 240
     while len(runtime.answers) < len(events) and time.time() < ends and process.poll() is None:
         time.sleep(0.1)
     process.kill()
-    said = process.communicate()[1]
+    measured, said = process.communicate()
     kinds = [kind for kind, _ in runtime.answers]
     assert kinds == ["response"] * len(events), f"{runtime.answers}\n{said}"
     assert runtime.answers[0][1] == {"batchItemFailures": [{"itemIdentifier": "poison"}]}, runtime.answers[0]
+    # What is said and measured is JSON, a line each; each object was measured once.
+    assert all(json.loads(line)["level"] in ("INFO", "WARN") for line in said.splitlines()), said
+    lines = [json.loads(line) for line in measured.splitlines()]
+    assert all(line["_aws"]["CloudWatchMetrics"][0]["Namespace"] == "meterlake" for line in lines), measured
+    assert sum(line.get("objects", 0) for line in lines) == len(keys), measured
     print("lambda:", len(events), "events answered; the first", json.dumps(runtime.answers[0][1]))
     assert bill(binary, f"s3://{BUCKET}/lambda/meterlake.toml", stand.env) == wanted, "Lambda's bill differs"
 

@@ -16,7 +16,7 @@ use meterlake::billing::{BillingZone, ConfigTables};
 use meterlake::job::derive::{Derivation, DeriveReport, derive, statement};
 use meterlake::job::{Progress, Silent};
 use meterlake::lake::{FileSlot, Lake, LakeTable, Replacement};
-use meterlake::model::{EngineOptions, Meter, MeterValue};
+use meterlake::model::{CoverageRules, EngineOptions, Meter, MeterValue};
 use meterlake::schema::Table;
 use object_store::memory::InMemory;
 use object_store::path::Path;
@@ -224,7 +224,7 @@ impl Config {
                 price_matches: table(Table::PriceMatches, &self.matches),
             },
             has_rates: true,
-            heartbeat: Vec::new(),
+            coverage: CoverageRules::default(),
             engine: EngineOptions { memory_bytes_max: 256 << 20, partitions: NonZeroUsize::new(2).unwrap() },
         }
     }

@@ -187,7 +187,7 @@ fn json_keeps_its_shape() {
     run
       {built: {derived: {}, events: {}, receipts: number}, converted: [{bytes: number, control: number, converted: number, decoded_otherwise: number, failed: [], found: number, new: number, new_bytes: number, records: number, rejects: number, source: text}], held: [], sources: [{conflicts: number, control: number, duplicates: number, events: number, objects: number, records: number, rejects: number, source: text}], usage: [{billing_month: text, customer_or_key: text, events: number, meter: text, quantity: number}]}
     status
-      {coverage: [{gaps: number, hour_max: text, hour_min: text, hours: number, lateness_max_s: number, quiet: number, source: text}], held: [], receipts_waiting: number, rejects: [], sources: [{conflicts: number, control: number, duplicates: number, events: number, objects: number, records: number, rejects: number, source: text}], usage: [{billing_month: text, customer_or_key: text, events: number, meter: text, quantity: number}], withdrawals_waiting: number}
+      {coverage: [{gaps: number, hour_max: text, hour_min: text, hours: number, lateness_max_s: number, missing: null, quiet: number, source: text}], held: [], receipts_waiting: number, rejects: [], sources: [{conflicts: number, control: number, duplicates: number, events: number, objects: number, records: number, rejects: number, source: text}], usage: [{billing_month: text, customer_or_key: text, events: number, meter: text, quantity: number}], withdrawals_waiting: number}
     verify
       {agrees: bool, days: number, differences: [], events: number, objects: number, unreadable: []}
     vacuum --dry-run

@@ -423,7 +423,6 @@ value = "response_bytes"
             plan: DecodePlan::new(&source.spec, &settings.privacy, lake.fingerprint_key(), &settings.limits).unwrap(),
             name: source.spec.name.clone(),
             location: Location::parse(&source.location).unwrap(),
-            heartbeat: source.heartbeat,
             split: source.split,
         };
         let sources = settings.sources.iter().map(source).collect();

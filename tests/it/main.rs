@@ -3,6 +3,7 @@
 
 mod athena;
 mod bad_input;
+mod counts;
 mod crash;
 mod decode;
 mod derive;
@@ -14,6 +15,7 @@ mod invoices;
 mod keys_import;
 mod lab;
 mod lake;
+mod lambda;
 mod late;
 mod meters;
 mod model;

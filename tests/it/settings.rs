@@ -288,7 +288,7 @@ fn wrong_types_are_told() {
     meterlake.toml:22: unknown key `min_interval` in [build]; known: `parallel`
     meterlake.toml:23: `parallel` must lie between 1 and 1024
     meterlake.toml:25: `staged_days` must be a whole number, not text
-    meterlake.toml:26: unknown key `extra` in [[source]]; known: `name`, `kind`, `location`, `fields`, `format`, `table`, `columns`, `key`, `identifies`, `set`, `heartbeat`, `split`
+    meterlake.toml:26: unknown key `extra` in [[source]]; known: `name`, `kind`, `location`, `fields`, `format`, `table`, `columns`, `key`, `identifies`, `set`, `heartbeat`, `count`, `shortfall_max_per_mille`, `split`
     "#);
 }
 
@@ -924,4 +924,51 @@ fn what_a_meter_counts_is_read_and_mistakes_name_their_line() {
     assert_snapshot!(with("unique(subjct)").wrong(), @"meterlake.toml:14: `value` of meter `api_calls`: no column `subjct` for meters of `origin_requests`, did you mean `subject`?");
     assert_snapshot!(with("max(route)").wrong(), @"meterlake.toml:14: `value` of meter `api_calls`: `route` is text, but an integer is wanted");
     assert_snapshot!(with("sum(response_bytes)").wrong(), @"meterlake.toml:14: `value` of meter `api_calls`: `sum(response_bytes)` cannot be used here: an expression is summed as it is, did you mean `response_bytes`?");
+}
+
+/// The edge source with further settings.
+fn edge_with(settings: &str) -> String {
+    EDGE.replace("[privacy]", &format!("{settings}\n[privacy]"))
+}
+
+#[test]
+fn who_else_counts_is_read_and_changes_no_generation() {
+    let api = "count = [{ api_id = \"a1b2c3\", stage = \"$default\" }, { api_name = \"shop\", stage = \"prod\", region = \"eu-west-1\" }]\n";
+    let counted = Files::new(&[ORIGIN, api, &edge_with("count = { distribution = \"E1\" }"), METER]).load().unwrap();
+    let metrics: Vec<String> =
+        counted.sources.iter().flat_map(|source| &source.counted).map(ToString::to_string).collect();
+    assert_eq!(
+        metrics,
+        [
+            "AWS/ApiGateway Count (ApiId=a1b2c3, Stage=$default)",
+            "AWS/ApiGateway Count (ApiName=shop, Stage=prod)",
+            "AWS/CloudFront Requests (DistributionId=E1, Region=Global)",
+        ]
+    );
+    assert_eq!(counted.sources[1].shortfall_max_per_mille, 10);
+    let plain = Files::new(&[ORIGIN, EDGE, METER]).load().unwrap();
+    assert_eq!(counted.canonical, plain.canonical);
+    let exact = Files::new(&[ORIGIN, &edge_with("shortfall_max_per_mille = 0"), METER]).load().unwrap();
+    assert_eq!(exact.sources[1].shortfall_max_per_mille, 0);
+    assert!(exact.canonical.contains("shortfall [\"edge\",0]") && exact.text_digest != plain.text_digest);
+}
+
+#[test]
+fn a_count_that_is_not_the_sources_is_refused() {
+    for (count, problem) in [
+        ("{ api_id = \"a\", stage = \"s\" }", "this is the other one's metric"),
+        ("{ api_id = \"a\" }", "`stage` is missing: API Gateway counts by stage"),
+        ("{ distribution = \"E1\", region = \"eu-west-1\" }", "CloudFront as { distribution ="),
+        ("{ distribution = \"E1\", api_id = \"a\", stage = \"s\" }", "CloudFront as { distribution ="),
+        ("{}", "CloudFront as { distribution ="),
+        ("[]", "`count` is empty"),
+        ("[{ distribution = \"E1\" }, { distribution = \"E1\" }]", "named twice"),
+        ("{ distribution = 1 }", "`distribution` must be text"),
+        ("{ distributio = \"E1\" }", "did you mean `distribution`?"),
+    ] {
+        let wrong = Files::new(&[&edge_with(&format!("count = {count}")), METER, ORIGIN]).wrong();
+        assert!(wrong.contains("meterlake.toml:9: ") && wrong.contains(problem), "{count}: {wrong}");
+    }
+    let wrong = Files::new(&[&edge_with("shortfall_max_per_mille = 1001"), METER, ORIGIN]).wrong();
+    assert!(wrong.contains("`shortfall_max_per_mille` must lie between 0 and 1000"), "{wrong}");
 }

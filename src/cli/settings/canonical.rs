@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use crate::base::{HalfOpen, Micros};
 use crate::billing::Billing;
 use crate::decode::{ClientIp, Format, Identifies, KeySpec, Limits};
-use crate::model::{Meter, MeterValue};
+use crate::model::{Meter, MeterValue, SHORTFALL_MAX_PER_MILLE};
 
 use super::{Settings, SourceSettings};
 
@@ -107,6 +107,10 @@ fn source(source: &SourceSettings) -> Vec<String> {
         "source",
         &[json!(spec.name), key, json!(identifies), json!(set), json!(source.heartbeat), json!(source.split)],
     ));
+    // Only where it is set: a lake's generation is not to change with a setting that nobody set.
+    if source.shortfall_max_per_mille != SHORTFALL_MAX_PER_MILLE {
+        facts.push(fact("shortfall", &[json!(spec.name), json!(source.shortfall_max_per_mille)]));
+    }
     facts
 }
 

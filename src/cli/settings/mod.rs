@@ -5,6 +5,7 @@
 mod aws;
 mod billing;
 mod canonical;
+mod counts;
 mod invoice;
 mod place;
 mod secrets;
@@ -21,6 +22,7 @@ use crate::base::problem::Problems;
 use crate::billing::{Billing, BillingZone};
 use crate::decode::{Limits, Privacy, SourceSpec};
 use crate::model::Meter;
+use crate::source::CountMetric;
 
 pub use aws::AwsSettings;
 
@@ -67,6 +69,10 @@ pub struct SourceSettings {
     pub location: String,
     /// It always has traffic, so an empty hour is a gap.
     pub heartbeat: bool,
+    /// Who else counts its requests: what is counted there adds up to them.
+    pub counted: Vec<CountMetric>,
+    /// How many of a thousand requests counted elsewhere may be missing in an hour before it is a gap.
+    pub shortfall_max_per_mille: u32,
     /// Parts each of its hours is built in; a power of two, fixed for a lake.
     pub split: u32,
     /// Where it stands in the file.

@@ -11,7 +11,7 @@ use crate::decode::{
 use crate::schema::Table;
 
 use super::place::Place;
-use super::{Around, SourceSettings, place};
+use super::{Around, SourceSettings, counts, place};
 
 const KEYS: &[&str] = &[
     "name",
@@ -25,6 +25,8 @@ const KEYS: &[&str] = &[
     "identifies",
     "set",
     "heartbeat",
+    "count",
+    "shortfall_max_per_mille",
     "split",
 ];
 const SPLIT_MAX: i64 = 256;
@@ -128,17 +130,6 @@ fn source<'d>(section: Section<'d>, around: &Around<'_>) -> Declared<'d> {
     let identifies = identifies(&section, key.as_ref());
     let set = constants(&section);
     let heartbeat = section.get("heartbeat").map_or(Some(false), |item| item.boolean());
-    let split = section.get("split").map_or(Some(1), |item| split(&item));
-    let settings = || {
-        Some(SourceSettings {
-            spec: SourceSpec { name: name.clone()?, format: format?, key: key?, identifies: identifies?, set: set? },
-            location: place.as_ref()?.text.clone(),
-            heartbeat: heartbeat?,
-            split: split?,
-            line: section.line(),
-        })
-    };
-    let settings = settings();
     let table = match kind {
         Some(Kind::CloudFrontRealtime | Kind::CloudFrontStandard) => Some(Table::EdgeRequests),
         Some(Kind::ApiGateway) => Some(Table::OriginRequests),
@@ -146,6 +137,21 @@ fn source<'d>(section: Section<'d>, around: &Around<'_>) -> Declared<'d> {
         Some(Kind::Json) => section.get("table").and_then(|item| Table::by_name(item.as_text()?)),
         None => None,
     };
+    let counted = section.get("count").map_or(Some(Vec::new()), |item| counts::read(&item, table));
+    let shortfall_max_per_mille = counts::shortfall_max(&section);
+    let split = section.get("split").map_or(Some(1), |item| split(&item));
+    let settings = || {
+        Some(SourceSettings {
+            spec: SourceSpec { name: name.clone()?, format: format?, key: key?, identifies: identifies?, set: set? },
+            location: place.as_ref()?.text.clone(),
+            heartbeat: heartbeat?,
+            counted: counted?,
+            shortfall_max_per_mille: shortfall_max_per_mille?,
+            split: split?,
+            line: section.line(),
+        })
+    };
+    let settings = settings();
     Declared { name, section, table, kind, place, settings }
 }
 

@@ -1,4 +1,4 @@
-//! `coverage_hourly`: one file per UTC day of which the ledger or the events know anything.
+//! `coverage_hourly`: one file per UTC day of which the ledger, the events or the requests counted elsewhere know anything.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -14,7 +14,7 @@ use super::{Work, digest_of, text_digest};
 
 pub(super) async fn build(work: &mut Work<'_>) -> Result<(), JobError> {
     let mut days: BTreeMap<UtcDay, Vec<String>> = BTreeMap::new();
-    for table in [Table::ObjectHours, Table::OriginRequests, Table::EdgeRequests] {
+    for table in [Table::ObjectHours, Table::OriginRequests, Table::EdgeRequests, Table::RequestCounts] {
         for file in work.tables[&table].files() {
             if let Some(day) = file.day {
                 days.entry(day).or_default().push(format!("{}/{}", table.name(), file.path));
@@ -24,7 +24,7 @@ pub(super) async fn build(work: &mut Work<'_>) -> Result<(), JobError> {
     let mut stale: Vec<(UtcDay, Digest)> = Vec::new();
     for (day, mut inputs) in days.clone() {
         inputs.push(text_digest(Table::CoverageHourly));
-        inputs.extend(work.with.heartbeat.iter().map(|source| format!("heartbeat {source}")));
+        inputs.extend(work.with.coverage.facts());
         let inputs = digest_of(inputs);
         if !work.keep(Table::CoverageHourly, &day.to_string(), vec![FileSlot::day(day)], inputs, "") {
             stale.push((day, inputs));
@@ -42,7 +42,7 @@ pub(super) async fn build(work: &mut Work<'_>) -> Result<(), JobError> {
         let this = &*work;
         let made: Vec<_> = futures::stream::iter(stale)
             .map(|(day, inputs)| async move {
-                let sql = coverage_sql(day, &this.with.heartbeat);
+                let sql = coverage_sql(day, &this.with.coverage);
                 let rows = engine.make(Table::CoverageHourly, &day.to_string(), &sql).await?;
                 let count = rows.num_rows();
                 let replacement = this.replacement(Table::CoverageHourly, FileSlot::day(day), &[rows]).await?;

@@ -23,7 +23,7 @@ use tokio::sync::OnceCell;
 use crate::base::{Digest, Digester, UtcDay};
 use crate::billing::{BillingDay, BillingMonth, BillingZone, ConfigTables, Owner};
 use crate::lake::{FileSlot, Lake, LakeTable, Replacement};
-use crate::model::{Engine, EngineOptions, Meter, coverage_sql, slots_sql, sql_text, usage_sql};
+use crate::model::{CoverageRules, Engine, EngineOptions, Meter, coverage_sql, slots_sql, sql_text, usage_sql};
 use crate::schema::Table;
 
 use super::attempts::until_unopposed;
@@ -44,8 +44,8 @@ pub struct Derivation {
     pub config: ConfigTables,
     /// There are prices, so usage without one is held.
     pub has_rates: bool,
-    /// Sources of which an empty hour is a gap.
-    pub heartbeat: Vec<String>,
+    /// What makes an hour a gap.
+    pub coverage: CoverageRules,
     /// Closed months, with what each was closed under.
     pub closed: BTreeMap<BillingMonth, ClosedRules>,
     /// What SQL may use.
@@ -143,7 +143,7 @@ pub async fn derive(lake: &Lake, with: &Derivation, progress: &dyn Progress) -> 
 pub async fn statement(lake: &Lake, with: &Derivation, table: Table, day: UtcDay) -> Result<Option<String>, JobError> {
     let billing_day = BillingDay(day.0);
     Ok(Some(match table {
-        Table::CoverageHourly => coverage_sql(day, &with.heartbeat),
+        Table::CoverageHourly => coverage_sql(day, &with.coverage),
         Table::UsageSlots => {
             let (from, to) = (day.first_hour(), day.next().first_hour());
             let texts = slots::metered(with.rules(billing_day.month()).meters)
@@ -252,7 +252,7 @@ const OPENED: &[&[Table]] = &[
     &[Table::ChargesDaily, Table::CoverageHourly],
     &[Table::UsageDaily],
     &[Table::PlanTerms, Table::PriceMatches, Table::Prices, Table::ApiKeys, Table::Customers, Table::UsageSlots],
-    &[Table::ObjectHours, Table::OriginRequests, Table::EdgeRequests],
+    &[Table::RequestCounts, Table::ObjectHours, Table::OriginRequests, Table::EdgeRequests],
 ];
 
 impl<'a> Work<'a> {

@@ -78,9 +78,10 @@ async fn not_converted(job: &Job) -> Result<Vec<String>, JobError> {
 async fn gaps(engine: &Engine, books: &Books<'_>, month: BillingMonth) -> Result<Vec<String>, JobError> {
     let bounds = books.derivation.zone.month_bounds(month);
     let sql = format!(
-        "SELECT source, count(*) AS hours, min(hour_start) AS first_hour FROM coverage_hourly \
+        "SELECT source, count(*) AS hours, min(hour_start) AS first_hour, \
+         CAST(sum(expected - (events - conflicts)) AS BIGINT) AS missing FROM coverage_hourly \
          WHERE state = 'gap' AND hour_start >= TIMESTAMP '{}' AND hour_start < TIMESTAMP '{}' \
-         GROUP BY source ORDER BY source",
+         GROUP BY source, expected IS NULL ORDER BY source, missing",
         bounds.from,
         bounds.to.unwrap_or(bounds.from)
     );
@@ -88,10 +89,17 @@ async fn gaps(engine: &Engine, books: &Books<'_>, month: BillingMonth) -> Result
     for batch in engine.query(&sql).await?.collect().await? {
         let rows = Rows { batch: &batch, of: "coverage_hourly" };
         let (sources, hours, first) = (rows.texts("source")?, rows.bigints("hours")?, rows.instants("first_hour")?);
+        let missing = rows.wholes("missing")?;
         for row in 0..batch.num_rows() {
             let source = sources[row].as_deref().unwrap_or_default();
             let first = first[row].map(|at| at.to_string()).unwrap_or_default();
-            reasons.push(format!("{} hours of {source} brought nothing, the first is {first}", hours[row]));
+            let hours = hours[row];
+            reasons.push(match missing[row] {
+                Some(missing) => format!(
+                    "{hours} hours of {source} have fewer requests than were counted elsewhere, {missing} in all, the first is {first}"
+                ),
+                None => format!("{hours} hours of {source} brought nothing, the first is {first}"),
+            });
         }
     }
     Ok(reasons)
