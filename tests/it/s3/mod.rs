@@ -11,6 +11,7 @@ mod whole;
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::io::Write as _;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -81,7 +82,8 @@ impl Cloud {
     fn going_wrong() -> Option<Self> {
         let cloud = Self::new(BUCKET);
         if cloud.server.is_none() {
-            eprintln!("left out: an S3 outside of the tests does not go wrong on purpose");
+            // Past the harness, which would keep it from whoever looks on.
+            let _ = writeln!(std::io::stderr(), "left out: an S3 outside of the tests does not go wrong on purpose");
         }
         cloud.server.is_some().then_some(cloud)
     }
