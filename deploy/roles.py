@@ -34,6 +34,11 @@ CALLS = {
     "get_item": ("dynamodb:GetItem", ["build"]),
     "put_item": ("dynamodb:PutItem", ["build"]),
     "query": ("dynamodb:Query", ["build"]),
+    "get_metric_data": ("cloudwatch:GetMetricData", ["build"]),
+    # Run by hand, with the credentials of whoever may see to the buckets.
+    "get_bucket_notification_configuration": ("s3:GetBucketNotification", []),
+    "put_bucket_notification_configuration": ("s3:PutBucketNotification", []),
+    "get_bucket_versioning": ("s3:GetBucketVersioning", []),
     # Run by hand, with the credentials of whoever may read the keys.
     "get_api_keys": ("apigateway:GET", []),
 }
@@ -78,6 +83,7 @@ PLACES = {
     "sqs": {"Queue.Arn"},
     "glue": {"catalog", "database/${Database}", "table/${Database}/*"},
     "dynamodb": {"Totals.Arn", "${Totals.Arn}/index/by_month"},
+    "cloudwatch": {"*"},
     "logs": {"ConvertLog.Arn", "BuildLog.Arn"},
 }
 

@@ -128,6 +128,9 @@ impl Table {
             Self::CoverageHourly => {
                 "What arrived for each hour, and whether something is missing. One row per source and UTC hour."
             }
+            Self::RequestCounts => {
+                "How many requests AWS, or a file, counted besides the logs. One row per source and UTC hour."
+            }
             Self::Built => {
                 "What each part of a derived table was made from. One row per table and part; for meterlake itself."
             }
