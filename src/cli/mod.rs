@@ -5,6 +5,7 @@
 mod arenas;
 mod args;
 mod bar;
+mod doctor;
 mod grid;
 mod hints;
 pub mod init;
@@ -41,6 +42,8 @@ enum Outcome {
     Done,
     /// Done, but something needs a look.
     NeedsLook,
+    /// What was given is nothing to work on.
+    Unusable,
 }
 
 /// Where a command talks to: stderr unless it shall be quiet, and a bar where a person looks.
@@ -82,6 +85,7 @@ pub fn main() -> ExitCode {
     match runtime.block_on(done) {
         Ok(Outcome::Done) => ExitCode::SUCCESS,
         Ok(Outcome::NeedsLook) => ExitCode::from(1),
+        Ok(Outcome::Unusable) => ExitCode::from(2),
         Err(error) => failed(&error),
     }
 }
@@ -104,12 +108,15 @@ async fn dispatch(cli: Cli) -> Result<Outcome> {
         return maintain::init(&cli.config, force, &talk);
     }
     let world = World::default();
+    if let Command::Doctor(args) = &cli.command {
+        return doctor::doctor(&cli.config, args, cli.json, &world, &talk).await;
+    }
     let settings = open::settings(&cli.config, &world)?;
     for warning in &settings.warnings {
         talk.warn(format!("warning: {warning}"));
     }
     match cli.command {
-        Command::Init { .. } => Ok(Outcome::Done),
+        Command::Init { .. } | Command::Doctor(_) => Ok(Outcome::Done),
         Command::Run => {
             run::run(&settings, &open::job(&settings, cli.accept_config, &world, &talk).await?, cli.json, &talk).await
         }

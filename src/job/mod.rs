@@ -7,6 +7,7 @@ mod attempts;
 pub mod build;
 pub mod convert;
 pub mod derive;
+pub mod doctor;
 mod error;
 pub mod invoice;
 pub mod notified;

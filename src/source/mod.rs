@@ -7,7 +7,7 @@ mod location;
 mod notices;
 mod queue;
 
-pub use landing::{Fetch, LandingObject, SourceError, fetch, find, find_version, list};
+pub use landing::{Fetch, LandingObject, SourceError, fetch, find, find_version, head, list, list_some};
 pub use location::{Buckets, Location, LocationError, NoBuckets, Place, bucket_url, key_path};
 pub use notices::{Notice, NoticeError, Notices, notices};
 pub use queue::{Message, Queue, QueueError};

@@ -296,8 +296,8 @@ fn help_reads_well() {
     let shell = Shell::new();
     let mut text = shell.run(&["--help"]).out;
     for command in [
-        "init", "run", "convert", "build", "rebuild", "retract", "query", "sql", "trace", "status", "rejects",
-        "verify", "vacuum", "keys",
+        "doctor", "init", "run", "convert", "build", "rebuild", "retract", "query", "sql", "trace", "status",
+        "rejects", "verify", "vacuum", "keys",
     ] {
         let help = shell.run(&[command, "--help"]).out;
         text.push_str(&format!("\n$ meterlake {command} --help\n{}", help.split("\nOptions:").next().unwrap()));

@@ -6,6 +6,7 @@ mod bad_input;
 mod crash;
 mod decode;
 mod derive;
+mod doctor;
 mod edge_key;
 mod first_hour;
 mod invariants;
