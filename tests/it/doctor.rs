@@ -116,7 +116,11 @@ fn copy(from: &Path, shell: &Shell, to: &str) {
     for entry in fs::read_dir(from).unwrap() {
         let path = entry.unwrap().path();
         let to = format!("{to}/{}", path.file_name().unwrap().to_str().unwrap());
-        if path.is_dir() { copy(&path, shell, &to) } else { drop(shell.write(&to, fs::read(path).unwrap())) }
+        if path.is_dir() {
+            copy(&path, shell, &to);
+        } else {
+            shell.write(&to, fs::read(path).unwrap());
+        }
     }
 }
 
@@ -266,7 +270,8 @@ fn captured_logs_are_read_by_what_is_proposed() {
         ("cloudfront-standard/crates-io.basic.log", "cloudfront-standard", 20),
         ("cloudfront-standard/crates-io.basic.log.gz", "cloudfront-standard", 20),
         ("cloudfront-standard/crates-io.percent-encoding.log", "cloudfront-standard", 3),
-        ("cloudfront-standard/crates-io.unrelated-traffic.log", "cloudfront-standard", 5),
+        // Its makers repeated a record.
+        ("cloudfront-standard/crates-io.unrelated-traffic.log", "cloudfront-standard", 4),
         ("cloudfront-standard/clo.cloudfront.log", "cloudfront-standard", 2),
         ("cloudfront-standard/lambda-promtail.cloudfront.log.gz", "cloudfront-standard", 2),
         ("cloudfront-standard/seed.post-with-cf-function.log", "cloudfront-standard", 1),
@@ -414,7 +419,9 @@ fn no_secret_is_printed() {
     let record = |n: u32| {
         edge_record_of(n, "SECRETKEYSECRETKEY01", "/v1/x?token=SECRETTOKEN", "curl/8.7.1")
             .replace("host:a.example%0A", "host:a.example%0Aauthorization:Bearer%20SECRETBEARER%0A")
-            .replace("\t2", "\t3")
+            .trim_end_matches("\t2")
+            .to_owned()
+            + "\t3"
     };
     let shell = Shell::new();
     shell

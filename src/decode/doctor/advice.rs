@@ -1,7 +1,7 @@
 //! What is to be said of a log: what would hurt a bill made from it, what is worth knowing, and what the data cannot tell.
 //! Each finding is a sentence that says what to do; none holds log text.
 
-use crate::base::time::{DAY_MICROS, HOUR_MICROS};
+use crate::base::time::DAY_MICROS;
 use crate::decode::{DecodePlan, Format, KeySpec};
 
 use super::edge::Edge;
@@ -11,8 +11,8 @@ use super::{Kind, Log, Specimen, Tally};
 
 /// Of a hundred records so many rejects are worth a look.
 const REJECTS_PERCENT: u64 = 1;
-/// Clocks of AWS may differ by so much.
-const CLOCKS_APART: i64 = 5 * 60 * 1_000_000;
+/// An object's arrival is that of its first record, and Firehose may gather records for a quarter of an hour.
+const CLOCKS_APART: i64 = 20 * 60 * 1_000_000;
 /// Characters of a line's shape.
 const SHAPE_CHARS: usize = 60;
 
@@ -281,11 +281,7 @@ fn times(tally: &Tally, findings: &mut Vec<Finding>) {
             tally.disordered,
             span(tally.disorder_max)
         );
-        findings.push(if tally.disorder_max > HOUR_MICROS {
-            Finding::harm("disorder", text)
-        } else {
-            Finding::note("disorder", text)
-        });
+        findings.push(Finding::note("disorder", text));
     }
 }
 

@@ -11,7 +11,7 @@ const MISFITS_PERCENT: usize = 2;
 /// A choice with so little less to say for it is as good.
 const MARGIN: i64 = 4;
 /// What speaks for a field that is usually selected.
-const USUAL: i64 = 3;
+const USUAL: i64 = 5;
 /// What speaks against a field that always has a value where there is none.
 const NEVER_EMPTY: i64 = 25;
 /// Below everything that can be reached.

@@ -156,7 +156,7 @@ pub struct Stranger {
     pub what: Option<&'static str>,
     /// What follows from that, or what was seen instead.
     pub detail: String,
-    /// It holds nothing at all.
+    /// It holds no record, and nothing is wrong with that.
     pub is_empty: bool,
 }
 
@@ -252,7 +252,8 @@ fn without_records(opened: &Opened, object: usize) -> Stranger {
         (container, _) if container.broken > 0 => "it holds nothing but pieces of records".to_owned(),
         _ => "it is empty".to_owned(),
     };
-    let is_empty = opened.form == Form::Empty && !opened.is_cut;
+    let only_service = opened.container.control + opened.container.lambda_lines > 0 && opened.container.broken == 0;
+    let is_empty = (opened.form == Form::Empty || only_service) && !opened.is_cut;
     Stranger { object, what: None, detail, is_empty }
 }
 

@@ -134,6 +134,8 @@ pub(super) fn variables(path: &[String]) -> Vec<String> {
             found.push(variable.to_owned());
         }
     };
+    let exact = path.join(".");
+    VARIABLES.iter().filter(|variable| **variable == exact).for_each(|variable| add(variable));
     VARIABLES.iter().filter(|variable| plain(variable) == whole).for_each(|variable| add(variable));
     // What an authorizer or a token says may have any name.
     match path {

@@ -67,6 +67,9 @@ fn finer(field: &str, value: &[u8]) -> i64 {
         "x-edge-request-id" | "x-host-header" | "cs-header-names" | "ssl-protocol" => 2,
         "x-edge-result-type" | "x-edge-response-result-type" | "x-edge-detailed-result-type" => 1,
         "x-edge-mqcs" => -1,
+        // Numbers of networks are large, lists of headers short.
+        "asn" if value.len() <= 2 => -3,
+        "cs-headers-count" if value.len() > 3 => -4,
         _ => 0,
     }
 }
@@ -100,7 +103,11 @@ fn signs(field: &str, value: &[u8], line: &[u8]) -> i64 {
         "sc-content-type" => points(is_media_type(value), 4),
         "cs-accept-encoding" => points(has(b"gzip") || has(b"br") || has(b"deflate") || value == b"identity", 4),
         "cs-accept" => points(has(b"*/*") || is_media_type(value) || has(b"application/") || has(b"text/"), 3),
-        "cache-behavior-path-pattern" => 0,
+        // CloudFront makes these itself, in one shape.
+        "x-edge-request-id" | "ssl-protocol" | "cs-header-names" => -6,
+        "cache-behavior-path-pattern" => {
+            points(has(b"*") || value.first() == Some(&b'/'), 0).min(if has(b"*") { 3 } else { -2 })
+        }
         "cs-uri-stem" => -3,
         "cs-method" => points(value.iter().all(u8::is_ascii_uppercase), 1),
         "distribution-tenant-id" | "primary-distribution-id" | "connection-id" => points(value.iter().all(token), 0),
@@ -163,7 +170,8 @@ pub(super) fn is_always_there(field: &str) -> bool {
 pub(super) fn is_usual(field: &str) -> bool {
     let rare = ["primary-distribution", "cmcd-", "fle-", "distribution-tenant", "connection-id", "x-edge-mqcs"];
     let rare = rare.into_iter().chain(["r-host", "sr-reason", "sc-range", "viewer-response", "x-edge-response"]);
-    let second = ["s-ip", "x-edge-detailed-result-type", "cs-accept", "c-ip-version", "ssl-cipher", "sc-content-len"];
+    let second =
+        ["s-ip", "c-port", "x-edge-detailed-result-type", "cs-accept", "c-ip-version", "ssl-cipher", "sc-content-len"];
     !rare.chain(second).any(|start| field.starts_with(start))
 }
 
