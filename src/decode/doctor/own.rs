@@ -156,8 +156,10 @@ mod tests {
     fn an_id_differs_and_a_time_is_one() {
         let same = r#"{"time":"2026-02-03T04:05:06Z","id":"host-1","status":200}"#;
         assert!(own(&[same, same, same]).unwrap_err().contains("an id"));
-        assert!(own(&[r#"{"time":"noon","id":"r-1","status":200}"#]).unwrap_err().contains("a time"));
-        assert!(own(&[r#"{"time":"2026-02-03T04:05:06Z","id":"r-1","msg":"x"}"#]).unwrap_err().contains("a request"));
+        assert!(own(&[r#"{"time":"noon","id":"r-0001","status":200}"#]).unwrap_err().contains("a time"));
+        assert!(
+            own(&[r#"{"time":"2026-02-03T04:05:06Z","id":"r-0001","msg":"x"}"#]).unwrap_err().contains("a request")
+        );
     }
 
     #[test]

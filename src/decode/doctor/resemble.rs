@@ -15,7 +15,7 @@ pub(super) enum Likeness {
     Sure(i64),
 }
 
-/// Compares a value with a field; both kinds of CloudFront logs. `line`: the whole record.
+/// Compares a value with a field, by its name in real-time logs where those have it. `line`: the whole record.
 pub(super) fn likeness(field: &str, value: &[u8], line: &[u8]) -> Likeness {
     match field {
         "date" => return only(w3c_time(value, b"00:00:00").is_some()),
@@ -23,7 +23,6 @@ pub(super) fn likeness(field: &str, value: &[u8], line: &[u8]) -> Likeness {
         "timestamp(ms)" => return only(value.len() == 13 && epoch_millis(value).is_some()),
         _ => {}
     }
-    let field = realtime_name(field);
     match fit(field, value) {
         Fit::No => Likeness::None,
         Fit::Surely => Likeness::Sure(6),
@@ -36,8 +35,8 @@ fn only(is_such: bool) -> Likeness {
     if is_such { Likeness::Sure(6) } else { Likeness::None }
 }
 
-/// The name of a field of standard logs among those of real-time logs.
-fn realtime_name(field: &str) -> &str {
+/// What real-time logs call a field of standard logs, where the two differ: fields are compared under these names.
+pub(super) fn realtime_name(field: &'static str) -> &'static str {
     match field {
         "cs(Host)" => "x-host-header",
         "x-host-header" => "cs-host",
@@ -65,7 +64,11 @@ fn finer(field: &str, value: &[u8]) -> i64 {
             _ => -4,
         },
         "x-edge-request-id" | "x-host-header" | "cs-header-names" | "ssl-protocol" => 2,
-        "x-edge-result-type" | "x-edge-response-result-type" | "x-edge-detailed-result-type" => 1,
+        // `Hit`, `RefreshHit`; all capitals are a method.
+        "x-edge-result-type" | "x-edge-response-result-type" | "x-edge-detailed-result-type" => {
+            if value.iter().any(u8::is_ascii_lowercase) { 1 } else { -6 }
+        }
+        "cs-method" => 2,
         "x-edge-mqcs" => -1,
         // Numbers of networks are large, lists of headers short.
         "asn" if value.len() <= 2 => -3,
@@ -112,7 +115,10 @@ fn signs(field: &str, value: &[u8], line: &[u8]) -> i64 {
         "cs-method" => points(value.iter().all(u8::is_ascii_uppercase), 1),
         "distribution-tenant-id" | "primary-distribution-id" | "connection-id" => points(value.iter().all(token), 0),
         "primary-distribution-dns-name" => points(value.ends_with(b".cloudfront.net"), 4),
-        "viewer-request-log-data" | "viewer-response-log-data" => points(has(b"=") || has(b"%3D"), 3),
+        "viewer-request-log-data" | "viewer-response-log-data" => {
+            // As in `v1;k=…`; alone, it could be a query or a cookie.
+            points(has(b"=") || has(b"%3D"), if has(b";") || has(b"%3B") { 3 } else { 2 })
+        }
         "sc-content-len" | "sc-range-start" | "sc-range-end" => points(decimal(value, 0).is_some(), 3),
         _ if field.starts_with("cmcd-") => -1,
         _ => 0,
@@ -134,7 +140,7 @@ fn is_media_type(value: &[u8]) -> bool {
 /// Fields that hold a value in (nearly) every record.
 pub(super) fn is_always_there(field: &str) -> bool {
     matches!(
-        realtime_name(field),
+        field,
         "timestamp"
             | "date"
             | "time"
