@@ -174,7 +174,8 @@ fn mapped(seen: &[Seen]) -> Vec<Mapped<'_>> {
             None => rest.push(seen),
         }
     }
-    let telling: [(&str, fn(&[u8]) -> bool); 4] = [
+    type Telling = (&'static str, fn(&[u8]) -> bool);
+    let telling: [Telling; 4] = [
         ("requestTime", |value| clf_time(value).is_some()),
         ("extendedRequestId", is_extended_id),
         ("requestId", is_uuid),
@@ -336,7 +337,7 @@ fn time_of(leaves: &[Leaf], mapped: &[Mapped<'_>]) -> Option<Micros> {
 /// A part of a format.
 enum Node {
     Variable(String),
-    Object(Vec<(String, Node)>),
+    Object(Vec<(String, Self)>),
 }
 
 /// The text of a format in JSON with these keys.

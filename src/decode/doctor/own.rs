@@ -40,11 +40,11 @@ pub(super) fn of(trees: &[Vec<Leaf>]) -> Result<Own, &'static str> {
                 && seen.all(|value| suits(column, value))
                 && (column != "request_id" || seen.distinct() * 10 >= seen.values.len() * 9)
         };
-        let named = |name: &&str| {
-            let is_named = |seen: &&Seen| seen.path.last().is_some_and(|key| plain(key) == **name);
+        let named = |name: &str| {
+            let is_named = |seen: &&Seen| seen.path.last().is_some_and(|key| plain(key) == name);
             seen.iter().filter(is_named).filter(fits).min_by_key(|seen| seen.path.len())
         };
-        if let Some(found) = known.iter().find_map(|name| named(&name)) {
+        if let Some(found) = known.iter().find_map(|name| named(name)) {
             columns.push((column.to_owned(), found.path.clone()));
         }
     }
