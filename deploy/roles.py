@@ -39,6 +39,7 @@ CALLS = {
     "get_bucket_notification_configuration": ("s3:GetBucketNotification", []),
     "put_bucket_notification_configuration": ("s3:PutBucketNotification", []),
     "get_bucket_versioning": ("s3:GetBucketVersioning", []),
+    "get_queue_attributes": ("sqs:GetQueueAttributes", ["worker"]),
     # Run by hand, with the credentials of whoever may read the keys.
     "get_api_keys": ("apigateway:GET", []),
 }
@@ -104,7 +105,7 @@ def calls_of_the_code():
     found = {}
     for path in sorted((ROOT / "src/aws").glob("*.rs")):
         code = "\n".join(line.split("//")[0] for line in path.read_text().splitlines())
-        for operation in re.findall(r"\bclient\s*\.\s*([a-z_0-9]+)\(\)", code):
+        for operation in re.findall(r"(?:\bclient|\bClient::new\(self\.config\(\)\))\s*\.\s*([a-z_0-9]+)\(\)", code):
             found.setdefault(operation, path.name)
     return found
 

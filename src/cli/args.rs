@@ -41,6 +41,8 @@ pub(crate) struct Cli {
 /// The commands.
 #[derive(Subcommand, Debug)]
 pub(crate) enum Command {
+    /// Say what logs are and which settings read them; needs no configuration.
+    Doctor(DoctorArgs),
     /// Write a commented configuration into the current folder.
     Init {
         /// Replace files that are there.
@@ -208,6 +210,20 @@ pub(crate) enum GlueCommand {
         #[arg(long)]
         dry_run: bool,
     },
+}
+
+/// What is looked at.
+#[derive(Args, Debug)]
+pub(crate) struct DoctorArgs {
+    /// Files, folders, s3://bucket/key or s3://bucket/prefix.
+    #[arg(value_name = "SAMPLE", required = true)]
+    pub(crate) samples: Vec<String>,
+    /// Look at so many objects of a folder or prefix, evenly chosen.
+    #[arg(long, value_name = "NUMBER", default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..=1000))]
+    pub(crate) objects: u32,
+    /// Look at so many MiB of each object, as stored.
+    #[arg(long, value_name = "MIB", default_value_t = 4, value_parser = clap::value_parser!(u32).range(1..=256))]
+    pub(crate) mib: u32,
 }
 
 /// Which landing objects are decoded.

@@ -6,6 +6,7 @@ mod arenas;
 mod args;
 mod bar;
 mod counts;
+mod doctor;
 mod glue;
 mod grid;
 mod hints;
@@ -49,6 +50,8 @@ enum Outcome {
     Done,
     /// Done, but something needs a look.
     NeedsLook,
+    /// What was given is nothing to work on.
+    Unusable,
 }
 
 /// Runs the command that the process was started with.
@@ -69,6 +72,7 @@ pub fn main() -> ExitCode {
     match runtime.block_on(done) {
         Ok(Outcome::Done) => ExitCode::SUCCESS,
         Ok(Outcome::NeedsLook) => ExitCode::from(1),
+        Ok(Outcome::Unusable) => ExitCode::from(2),
         Err(error) => failed(&error),
     }
 }
@@ -94,12 +98,15 @@ async fn dispatch(cli: Cli) -> Result<Outcome> {
         return maintain::init(&cli.config, force, &talk);
     }
     let world = World::default();
+    if let Command::Doctor(args) = &cli.command {
+        return doctor::doctor(&cli.config, args, cli.json, &world, &talk).await;
+    }
     let settings = open::settings(&cli.config, &world)?;
     for warning in &settings.warnings {
         talk.warn(format!("warning: {warning}"));
     }
     match cli.command {
-        Command::Init { .. } => Ok(Outcome::Done),
+        Command::Init { .. } | Command::Doctor(_) => Ok(Outcome::Done),
         Command::Run => {
             let job = open::job(&settings, cli.accept_config, &world, &talk).await?;
             run::run(&settings, &job, &world, cli.json, &talk).await

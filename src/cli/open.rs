@@ -165,7 +165,8 @@ fn opened(settings: &Settings, lake: Lake, buckets: Arc<dyn Buckets>) -> Result<
     })
 }
 
-fn sources(settings: &Settings, fingerprint_key: [u8; 16]) -> Result<Vec<Source>> {
+/// The sources with their decoders; a key of zeros does where nothing is stored.
+pub(crate) fn sources(settings: &Settings, fingerprint_key: [u8; 16]) -> Result<Vec<Source>> {
     let mut problems = Problems::default();
     let file = settings.file.display().to_string();
     let mut sources = Vec::new();

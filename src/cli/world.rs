@@ -29,7 +29,12 @@ impl World {
 
     /// What opens the buckets that a configuration names.
     pub(crate) async fn buckets(&self, settings: &Settings) -> Arc<dyn Buckets> {
-        let mut places = settings.sources.iter().map(|source| &source.location).chain([&settings.lake]);
+        let places = settings.sources.iter().map(|source| &source.location).chain([&settings.lake]);
+        self.buckets_of(places.map(String::as_str)).await
+    }
+
+    /// What opens the buckets among places.
+    pub(crate) async fn buckets_of<'p>(&self, mut places: impl Iterator<Item = &'p str>) -> Arc<dyn Buckets> {
         match places.any(|place| place.starts_with("s3://")) {
             true => Arc::clone(&self.both().await.1) as Arc<dyn Buckets>,
             false => Arc::new(NoBuckets),

@@ -210,7 +210,7 @@ const KNOWN: &[(&str, &[&str], usize)] = &[
 
 /// Whether a value is such as a field has.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum Fit {
+pub(super) enum Fit {
     /// And hardly any other field has such values.
     Surely,
     Yes,
@@ -218,7 +218,8 @@ enum Fit {
     No,
 }
 
-fn fit(field: &str, value: &[u8]) -> Fit {
+/// Compares a value with a field of real-time logs.
+pub(super) fn fit(field: &str, value: &[u8]) -> Fit {
     let only = |fits: bool| if fits { Fit::Surely } else { Fit::No };
     let must = |fits: bool| if fits { Fit::Yes } else { Fit::No };
     let may = |fits: bool| if fits { Fit::Yes } else { Fit::Perhaps };

@@ -34,6 +34,8 @@ const EXPANSION_FREE_BYTES: u64 = 64 << 20;
 /// One level of compression, or the plain bytes below the last.
 struct Level {
     state: State,
+    /// How the first stream met is packed.
+    packing: Option<Packing>,
     /// Bytes pushed and not yet used are `input[used..]`.
     input: Vec<u8>,
     used: usize,
@@ -131,6 +133,11 @@ impl Gunzip {
             pushed: 0,
             ended: false,
         }
+    }
+
+    /// The ways of packing met so far, the outermost first.
+    pub(super) fn packings(&self) -> Vec<&'static str> {
+        self.levels.iter().filter_map(|level| level.packing).map(Packing::name).collect()
     }
 
     /// The memory, to be used again.
@@ -231,7 +238,7 @@ impl State {
 
 impl Level {
     fn new() -> Self {
-        Self { state: State::Unknown, input: Vec::new(), used: 0, bytes_in: 0, bytes_out: 0 }
+        Self { state: State::Unknown, packing: None, input: Vec::new(), used: 0, bytes_in: 0, bytes_out: 0 }
     }
 
     fn give(&mut self, bytes: &[u8]) {
@@ -277,7 +284,10 @@ impl Level {
                     Sniffed::Packed(_) if number > nesting_max => {
                         return Err(ObjectError::TooNested { limit: nesting_max });
                     }
-                    Sniffed::Packed(packing) => self.state = State::of(packing),
+                    Sniffed::Packed(packing) => {
+                        self.packing = Some(packing);
+                        self.state = State::of(packing);
+                    }
                     Sniffed::Plain if !held.is_empty() => self.state = State::Plain,
                     _ => return Ok(Made::NeedsInput),
                 },

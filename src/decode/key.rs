@@ -158,7 +158,7 @@ fn decoded<'a>(raw: &'a [u8], scratch: &'a mut Vec<u8>) -> &'a [u8] {
 }
 
 /// The elements of a list in which each is followed by `%0A`, and whether it was.
-fn elements(list: &[u8]) -> impl Iterator<Item = (&[u8], bool)> {
+pub(super) fn elements(list: &[u8]) -> impl Iterator<Item = (&[u8], bool)> {
     let mut rest = list;
     std::iter::from_fn(move || {
         if rest.is_empty() {

@@ -7,13 +7,14 @@
 //! into `columns`, hashing keys on the way (`key`, `privacy`, `redact`); what cannot be read goes to `rejects`, masked (`mask`).
 //! `plan` holds what is fixed for a source (`spec`, `fields`; `template` and `literal` for API Gateway's formats, `domain` for
 //! what their variables can hold, `defaults` for the documented ones), `decoder` drives it all for one object, `guess` says
-//! which fields its records may have.
+//! which fields its records may have. `doctor` looks at objects of which nothing is known, with all of these.
 
 mod apigateway;
 mod cloudfront;
 mod columns;
 mod decoder;
 mod defaults;
+pub mod doctor;
 mod domain;
 mod edge_rows;
 mod envelope;

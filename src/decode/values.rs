@@ -183,6 +183,11 @@ impl Values {
         if self.mode != Mode::Between { self.give_up(&[], on) } else { Ok(()) }
     }
 
+    /// Bytes of the value begun that came in earlier chunks.
+    pub(super) fn pending(&self) -> u64 {
+        self.bytes
+    }
+
     fn begin(&mut self) {
         self.mode = Mode::Inside;
         (self.in_string, self.escaped, self.previous) = (false, false, b'{');

@@ -51,6 +51,9 @@ pub enum JobError {
         /// Where it was looked for, in words.
         searched: String,
     },
+    /// Nothing to look at.
+    #[error("there is nothing at {0}")]
+    NothingThere(String),
     /// Nothing to retract.
     #[error("no object of the ledger begins with `{0}`; nothing was changed")]
     NothingToRetract(String),

@@ -8,6 +8,7 @@ pub mod build;
 pub mod convert;
 pub mod counts;
 pub mod derive;
+pub mod doctor;
 mod error;
 pub mod glue;
 pub mod invoice;

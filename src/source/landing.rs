@@ -95,6 +95,26 @@ pub async fn list(place: &Place) -> Result<Vec<LandingObject>, SourceError> {
     Ok(objects)
 }
 
+/// The first landing objects of a place that the store names, at most so many, sorted by key, and whether there are more.
+pub async fn list_some(place: &Place, objects_max: usize) -> Result<(Vec<LandingObject>, bool), SourceError> {
+    let failed = |source| SourceError::List { place: place.url.to_string(), source };
+    let mut objects = Vec::new();
+    let mut found = place.store.list(None);
+    let mut has_more = false;
+    while let Some(meta) = found.try_next().await.map_err(failed)? {
+        if LandingObject::is_hidden(meta.location.as_ref()) || meta.location.as_ref().is_empty() {
+            continue;
+        }
+        has_more = objects.len() == objects_max;
+        if has_more {
+            break;
+        }
+        objects.push(LandingObject::of(&meta));
+    }
+    objects.sort_unstable_by(|a, b| a.key.cmp(&b.key));
+    Ok((objects, has_more))
+}
+
 /// The object of that key as it is now; none: it is not there.
 pub async fn find(place: &Place, key: &str) -> Result<Option<LandingObject>, SourceError> {
     find_version(place, key, None).await
@@ -116,6 +136,18 @@ pub async fn find_version(
         Err(object_store::Error::NotFound { .. }) => Ok(None),
         Err(source) => Err(failed(source)),
     }
+}
+
+/// The first bytes of an object, at most so many; whatever version is there now.
+pub async fn head(place: &Place, object: &LandingObject, bytes_max: u64) -> Result<Bytes, SourceError> {
+    let failed = |source| SourceError::Read { key: object.key.clone(), source };
+    if object.bytes == 0 {
+        return Ok(Bytes::new());
+    }
+    let path = Path::parse(&object.key).map_err(|source| failed(source.into()))?;
+    let range = (bytes_max < object.bytes).then_some(GetRange::Bounded(0..bytes_max));
+    let got = place.store.get_opts(&path, GetOptions { range, ..Default::default() }).await.map_err(failed)?;
+    got.bytes().await.map_err(failed)
 }
 
 /// Bytes of an object asked for at a time: all of most objects, so that reading one is one request.

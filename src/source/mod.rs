@@ -10,7 +10,7 @@ mod notices;
 mod queue;
 
 pub use count::{CountMetric, REQUESTS_MAX};
-pub use landing::{Fetch, LandingObject, SourceError, fetch, find, find_version, list};
+pub use landing::{Fetch, LandingObject, SourceError, fetch, find, find_version, head, list, list_some};
 pub use location::{Buckets, Location, LocationError, NoBuckets, Place, bucket_url, key_path};
 pub use notices::{Notice, NoticeError, Notices, notices};
 pub(crate) use notices::{form_decoded, form_encoded};

@@ -296,8 +296,25 @@ fn help_reads_well() {
     let shell = Shell::new();
     let mut text = shell.run(&["--help"]).out;
     for command in [
-        "init", "run", "convert", "build", "rebuild", "retract", "query", "sql", "trace", "status", "rejects",
-        "verify", "vacuum", "glue", "keys", "publish",
+        "doctor",
+        "init",
+        "run",
+        "convert",
+        "build",
+        "rebuild",
+        "retract",
+        "query",
+        "sql",
+        "trace",
+        "status",
+        "rejects",
+        "verify",
+        "vacuum",
+        "glue",
+        "keys",
+        "publish",
+        "counts",
+        "notifications",
     ] {
         let help = shell.run(&[command, "--help"]).out;
         text.push_str(&format!("\n$ meterlake {command} --help\n{}", help.split("\nOptions:").next().unwrap()));

@@ -7,6 +7,7 @@ mod counts;
 mod crash;
 mod decode;
 mod derive;
+mod doctor;
 mod edge_key;
 mod first_hour;
 mod glue;

@@ -26,6 +26,21 @@ pub(super) enum Packing {
     Zstd,
 }
 
+impl Packing {
+    /// What people call it.
+    pub(super) const fn name(self) -> &'static str {
+        match self {
+            Self::Gzip => "gzip",
+            Self::Zlib => "zlib",
+            Self::Zip => "zip",
+            Self::Snappy => "Snappy (framed)",
+            Self::SnappyJava => "Snappy (Java)",
+            Self::SnappyHadoop => "Snappy (Hadoop)",
+            Self::Zstd => "zstd",
+        }
+    }
+}
+
 /// What the first bytes say.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Sniffed {
