@@ -15,7 +15,7 @@ use std::sync::Arc;
 use aws_config::{BehaviorVersion, SdkConfig};
 
 pub(crate) use notifications::id_for;
-pub use notifications::{BucketNotifications, InTheWay, Notifications, Told, Wanted};
+pub use notifications::{BucketNotifications, InTheWay, Notifications, Told, Versions, Wanted};
 pub use s3::S3;
 pub use sqs::Sqs;
 
