@@ -22,7 +22,7 @@ use aws_config::{BehaviorVersion, SdkConfig};
 pub use dynamodb::DynamoTotals;
 pub use glue::GlueDatabase;
 pub(crate) use notifications::id_for;
-pub use notifications::{BucketNotifications, InTheWay, Notifications, Told, Wanted};
+pub use notifications::{BucketNotifications, InTheWay, Notifications, Told, Versions, Wanted};
 pub use s3::S3;
 pub use sqs::Sqs;
 

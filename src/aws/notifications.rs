@@ -12,6 +12,7 @@ use aws_sdk_s3::types::{
 };
 
 use super::{Aws, AwsError};
+use crate::base::with_causes;
 use crate::source::{form_decoded, form_encoded};
 
 const SERVICE: &str = "S3";
@@ -33,9 +34,20 @@ pub struct Notifications {
 /// What one bucket tells.
 #[derive(Clone, PartialEq, Debug)]
 pub struct BucketNotifications {
-    /// Every object version stays readable until it expires, so the one that an event names can be read.
-    pub keeps_versions: bool,
+    /// Whether the version that an event names can be read later.
+    pub versions: Versions,
     config: NotificationConfiguration,
+}
+
+/// Whether a bucket keeps the versions of its objects.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Versions {
+    /// Each stays readable until it expires.
+    Kept,
+    /// A key that is written again has its last one only.
+    NotKept,
+    /// S3 does not say; why.
+    Unknown(String),
 }
 
 /// A prefix that a queue shall be told of.
@@ -101,11 +113,13 @@ impl Notifications {
             .set_lambda_function_configurations(found.lambda_function_configurations)
             .set_event_bridge_configuration(found.event_bridge_configuration)
             .build();
-        let action = || format!("ask whether {bucket} keeps versions");
-        let versioning = self.client.get_bucket_versioning().bucket(bucket).send().await;
-        let versioning = versioning.map_err(|source| AwsError::of(SERVICE, action(), source))?;
-        let keeps_versions = versioning.status == Some(BucketVersioningStatus::Enabled);
-        Ok(BucketNotifications { keeps_versions, config })
+        let versions = match self.client.get_bucket_versioning().bucket(bucket).send().await {
+            Ok(found) if found.status == Some(BucketVersioningStatus::Enabled) => Versions::Kept,
+            Ok(_) => Versions::NotKept,
+            // Whoever may not ask this may still look after the notifications.
+            Err(error) => Versions::Unknown(with_causes(&error)),
+        };
+        Ok(BucketNotifications { versions, config })
     }
 
     /// Makes this what a bucket tells.

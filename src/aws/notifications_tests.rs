@@ -8,7 +8,7 @@ const QUEUE: &str = "arn:aws:sqs:us-east-1:111122223333:landed";
 const OTHER: &str = "arn:aws:sqs:us-east-1:111122223333:other";
 
 fn bucket(config: NotificationConfiguration) -> BucketNotifications {
-    BucketNotifications { keeps_versions: true, config }
+    BucketNotifications { versions: Versions::Kept, config }
 }
 
 fn filter(prefix: &str, suffix: &str) -> NotificationConfigurationFilter {

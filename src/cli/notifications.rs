@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use anyhow::{Result, bail};
 use serde_json::{Value, json};
 
-use crate::aws::{BucketNotifications, Told, Wanted, id_for};
+use crate::aws::{BucketNotifications, Told, Versions, Wanted, id_for};
 use crate::source::Location;
 
 use super::args::NotificationsCommand;
@@ -121,11 +121,15 @@ fn report(
             if state == "nobody" {
                 outcome = Outcome::NeedsLook;
             }
-            let versions = if bucket_told.keeps_versions { "kept" } else { "not kept" };
+            let (versions, keeps) = match bucket_told.versions {
+                Versions::Kept => ("kept", Some(true)),
+                Versions::NotKept => ("not kept", Some(false)),
+                Versions::Unknown(_) => ("unknown", None),
+            };
             let shown = rule.as_ref().map_or_else(|| state.to_owned(), |rule| format!("{state} ({rule})"));
             grid.row([source.clone(), bucket.clone(), prefix.clone(), shown, versions.to_owned()]);
             rows.push(json!({"source": source, "bucket": bucket, "prefix": prefix, "told": state, "rule": rule,
-                "keeps_versions": bucket_told.keeps_versions}));
+                "keeps_versions": keeps}));
         }
     }
     if json {
@@ -136,10 +140,14 @@ fn report(
     } else {
         print_text(&grid.to_string())?;
     }
-    for bucket in told.iter().filter(|(_, told)| !told.keeps_versions).map(|(bucket, _)| bucket) {
-        talk.warn(format!(
-            "{bucket} keeps no versions: where a key is written again, the version that an event named cannot be read any more"
-        ));
+    for (bucket, told) in told {
+        match &told.versions {
+            Versions::Kept => continue,
+            Versions::NotKept => talk.warn(format!(
+                "{bucket} keeps no versions: where a key is written again, the version that an event named cannot be read any more"
+            )),
+            Versions::Unknown(why) => talk.warn(format!("{bucket}: whether it keeps versions cannot be told: {why}")),
+        }
         outcome = Outcome::NeedsLook;
     }
     Ok(outcome)
