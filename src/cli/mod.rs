@@ -14,6 +14,8 @@ mod lambda;
 mod maintain;
 mod open;
 mod query;
+mod reject_hints;
+mod rejects;
 mod report;
 mod rows;
 mod run;
@@ -113,6 +115,10 @@ async fn dispatch(cli: Cli) -> Result<Outcome> {
         Command::Run => {
             run::run(&settings, &open::job(&settings, cli.accept_config, &world, &talk).await?, cli.json, &talk).await
         }
+        Command::Convert(args) if args.rejects => {
+            let job = open::job(&settings, cli.accept_config, &world, &talk).await?;
+            rejects::replay(&settings, &job, &args, cli.json, &talk).await
+        }
         Command::Convert(args) => {
             let job = open::job(&settings, cli.accept_config, &world, &talk).await?;
             run::convert(&settings, &job, &args, cli.json, &talk).await
@@ -149,10 +155,9 @@ async fn dispatch(cli: Cli) -> Result<Outcome> {
             trace::trace(&settings, &job, &request_id, day, cli.json, &talk).await
         }
         Command::Status => run::status(&settings, &open::existing(&settings, &world).await?, cli.json, &talk).await,
-        Command::Rejects { limit } => {
-            let format = if cli.json { RowFormat::Json } else { RowFormat::Table };
+        Command::Rejects(args) => {
             let job = open::existing(&settings, &world).await?;
-            query::rejects(&open::engine(&job).await?, limit, format).await
+            rejects::rejects(&open::engine(&job).await?, &args, cli.json, &talk).await
         }
         Command::Verify(days) => {
             let job = open::existing(&settings, &world).await?;

@@ -4,6 +4,8 @@
 
 use std::borrow::Cow;
 
+use super::rejects::REASONS;
+
 /// A source whose settings cannot work.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
@@ -323,7 +325,9 @@ pub(super) struct Reject {
 }
 
 impl Reject {
+    /// A reason is one of [`REASONS`], so that whoever says what to do about each knows all of them.
     pub(super) fn new(reason: &'static str, detail: impl Into<Cow<'static, str>>) -> Self {
+        debug_assert!(REASONS.contains(&reason), "`{reason}` is a reason that nobody knows");
         Self { reason, detail: detail.into() }
     }
 

@@ -51,7 +51,7 @@ pub use error::{Api, ObjectError, SpecError};
 pub use gunzip::Space;
 pub use plan::{DecodePlan, names_a_caller};
 pub use privacy::{key_ref, secret_check_value};
-pub use rejects::REJECT_SCHEMA;
+pub use rejects::{REASONS, REJECT_SCHEMA};
 pub use spec::{
     ClientIp, Constants, FieldSet, Format, Identifies, KeySecret, KeySpec, Limits, OwnJson, Privacy, SourceSpec,
     Template,

@@ -73,7 +73,7 @@ impl DecodePlan {
         if checked.hashes && secret.is_none() {
             return Err(SpecError::MissingSecret);
         }
-        let decode_id = decode_id(&mut checked, spec, privacy.client_ip, secret);
+        let decode_id = decode_id(&mut checked, spec, privacy.client_ip, secret, limits);
         Ok(Self(Arc::new(Plan {
             source: spec.name.clone(),
             reading: checked.reading,
@@ -101,8 +101,9 @@ impl DecodePlan {
         self.0.unforgeable
     }
 
-    /// Digest of all that decides what a record becomes: settings, secret (by its check value) and the decoder's
-    /// generation. Not the limits, which only decide whether an object can be read at all.
+    /// Digest of all that decides what a record becomes: settings, secret (by its check value), the decoder's generation,
+    /// and those limits that decide about a record, where they are not the usual ones. Not the limits that only decide
+    /// whether an object can be read at all.
     pub fn decode_id(&self) -> Digest {
         self.0.decode_id
     }
@@ -410,7 +411,13 @@ fn ordered(mut froms: impl Iterator<Item = Option<Micros>>, what: &'static str) 
     Ok(())
 }
 
-fn decode_id(checked: &mut Checked, spec: &SourceSpec, client_ip: ClientIp, secret: Option<&KeySecret>) -> Digest {
+fn decode_id(
+    checked: &mut Checked,
+    spec: &SourceSpec,
+    client_ip: ClientIp,
+    secret: Option<&KeySecret>,
+    limits: &Limits,
+) -> Digest {
     let mut digester = Digester::default();
     let mut part = |text: &str| {
         digester.part(text.as_bytes());
@@ -426,6 +433,9 @@ fn decode_id(checked: &mut Checked, spec: &SourceSpec, client_ip: ClientIp, secr
     part(&format!("{:?} {:?} {:?} {client_ip:?}", spec.key, spec.identifies, spec.set));
     if let Some(secret) = secret.filter(|_| checked.hashes) {
         part(&secret_check_value(secret));
+    }
+    for limit in limits.of_records().into_iter().filter(|limit| !Limits::default().of_records().contains(limit)) {
+        part(&format!("{limit:?}"));
     }
     digester.finish()
 }

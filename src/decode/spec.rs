@@ -191,6 +191,13 @@ impl Default for Limits {
     }
 }
 
+impl Limits {
+    /// Those that decide whether a record becomes an event or a reject, by the names of their settings.
+    pub(super) fn of_records(&self) -> [(&'static str, usize); 2] {
+        [("record_bytes_max", self.record_bytes_max), ("document_bytes_max", self.document_bytes_max)]
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

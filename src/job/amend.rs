@@ -6,9 +6,9 @@ use std::collections::BTreeSet;
 use crate::base::{Digest, HalfOpen, UtcDay};
 use crate::lake::{Ledger, ObjectRow, ObjectState, Receipt};
 
-use super::build::{ALL_DAYS, Change, UnionReport, apply, build_events, in_state};
+use super::build::{ALL_DAYS, Change, UnionReport, apply, build_events, hours_fed, in_state};
 use super::convert::{Spaces, convert_object};
-use super::renew::{Landing, hours_spanned};
+use super::renew::Landing;
 use super::{Job, JobError, Progress};
 
 /// What an amendment did.
@@ -36,13 +36,7 @@ pub async fn rebuild(job: &Job, days: HalfOpen<UtcDay>, progress: &dyn Progress)
     // All of them are looked for before the first is touched.
     let landing = Landing::list(job, &rows).await?;
     let found = rows.iter().map(|row| landing.find(job, row)).collect::<Result<Vec<_>, _>>()?;
-    let ids: BTreeSet<Digest> = rows.iter().map(|row| row.object_id).collect();
-    let fed = match hours_spanned(&rows, &BTreeSet::new()) {
-        Some(hours) => ledger.object_hours(hours).await?,
-        None => Vec::new(),
-    };
-    let renewed = fed.into_iter().filter(|row| ids.contains(&row.object_id));
-    let renewed = renewed.map(|row| (row.source, row.hour)).collect();
+    let renewed = hours_fed(&ledger, &rows).await?;
     let mut receipts: Vec<Receipt> = Vec::new();
     progress.begin("convert", found.len() as u64);
     let spaces = Spaces::default();
@@ -52,13 +46,12 @@ pub async fn rebuild(job: &Job, days: HalfOpen<UtcDay>, progress: &dyn Progress)
     }
     progress.end();
     let stay: BTreeSet<Digest> = receipts.iter().map(|receipt| receipt.object_id).collect();
-    let withdrawn = rows
-        .iter()
-        .filter(|row| !stay.contains(&row.object_id))
-        .map(|row| ObjectRow { state: ObjectState::Superseded, ..row.clone() })
-        .collect();
-    let events = apply(job, &Change { receipts, withdrawn, renewed }, progress).await?;
-    Ok(Amended { objects: names(&rows), events })
+    let objects = names(&rows);
+    let (given_otherwise, withdrawn): (Vec<_>, Vec<_>) =
+        rows.into_iter().partition(|row| stay.contains(&row.object_id));
+    let withdrawn = withdrawn.into_iter().map(|row| ObjectRow { state: ObjectState::Superseded, ..row }).collect();
+    let events = apply(job, &Change { receipts, withdrawn, given_otherwise, renewed }, progress).await?;
+    Ok(Amended { objects, events })
 }
 
 /// Withdraws every object whose key starts with `prefix`, whether it is built or still waits.

@@ -15,7 +15,7 @@ use crate::lake::{
 use crate::schema::Table;
 
 use super::attempts::until_unopposed;
-use super::renew::renew;
+use super::renew::{hours_spanned, renew};
 use super::{Job, JobError, Progress};
 
 /// Every day there is.
@@ -66,6 +66,8 @@ pub(crate) struct Change {
     pub(crate) receipts: Vec<Receipt>,
     /// Versions whose events go, in their new state.
     pub(crate) withdrawn: Vec<ObjectRow>,
+    /// Versions that are applied again under the same id and gave something else before, as the ledger has them.
+    pub(crate) given_otherwise: Vec<ObjectRow>,
     /// Hours of a source that are made from their objects alone, whatever the table holds.
     pub(crate) renewed: BTreeSet<(String, UtcHour)>,
 }
@@ -87,7 +89,10 @@ pub async fn build_events(job: &Job, progress: &dyn Progress) -> Result<UnionRep
         .map(|(_, version)| version.object_id)
         .collect();
     let withdrawn = in_state(&ledger, &replaced, ObjectState::Superseded, None).await?;
-    let report = apply(job, &Change { receipts, withdrawn, ..Default::default() }, progress).await?;
+    let given_otherwise = applied_otherwise(&ledger, &known, &receipts).await?;
+    let renewed = hours_fed(&ledger, &given_otherwise).await?;
+    let change = Change { receipts, withdrawn, given_otherwise, renewed };
+    let report = apply(job, &change, progress).await?;
     job.lake.delete_receipts(&idle).await?;
     Ok(report)
 }
@@ -117,6 +122,31 @@ pub(crate) fn applicable(waiting: Vec<Receipt>, known: &KnownObjects) -> (Vec<Re
     (newest.into_values().collect(), idle)
 }
 
+/// The ledger's rows of versions that were applied before under the id they have now, and gave something else. A receipt that is
+/// applied again after a crash gave the same, and is nothing to make anything anew for.
+async fn applied_otherwise(
+    ledger: &Ledger,
+    known: &KnownObjects,
+    receipts: &[Receipt],
+) -> Result<Vec<ObjectRow>, JobError> {
+    let is_applied = |receipt: &&Receipt| {
+        versions(known, receipt).iter().any(|v| v.object_id == receipt.object_id && v.state == ObjectState::Applied)
+    };
+    let now: BTreeMap<Digest, ObjectRow> =
+        receipts.iter().filter(is_applied).map(|r| (r.object_id, ObjectRow::applied(r))).collect();
+    let rows = in_state(ledger, &now.keys().copied().collect(), ObjectState::Applied, None).await?;
+    let gave = |row: &ObjectRow| (row.records, row.staged, row.rejects, row.control, row.event_times);
+    Ok(rows.into_iter().filter(|row| now.get(&row.object_id).is_some_and(|now| gave(now) != gave(row))).collect())
+}
+
+/// The hours that these versions gave records to.
+pub(crate) async fn hours_fed(ledger: &Ledger, rows: &[ObjectRow]) -> Result<BTreeSet<(String, UtcHour)>, JobError> {
+    let Some(hours) = hours_spanned(rows, &BTreeSet::new()) else { return Ok(BTreeSet::new()) };
+    let ids: BTreeSet<Digest> = rows.iter().map(|row| row.object_id).collect();
+    let fed = ledger.object_hours(hours).await?.into_iter().filter(|row| ids.contains(&row.object_id));
+    Ok(fed.map(|row| (row.source, row.hour)).collect())
+}
+
 /// What the ledger knows of a receipt's key.
 fn versions<'a>(known: &'a KnownObjects, receipt: &Receipt) -> &'a [KnownObject] {
     known.get(&(receipt.object.source.clone(), receipt.object.key.clone())).map_or(&[], Vec::as_slice)
@@ -141,7 +171,11 @@ pub(crate) async fn in_state(
 pub(crate) async fn apply(job: &Job, change: &Change, progress: &dyn Progress) -> Result<UnionReport, JobError> {
     let mut report = UnionReport { receipts: change.receipts.len() as u64, ..Default::default() };
     until_unopposed(async || unite_all(job, change, &mut report, progress).await).await?;
-    let ledger_change = LedgerChange { applied: change.receipts.clone(), withdrawn: change.withdrawn.clone() };
+    let ledger_change = LedgerChange {
+        applied: change.receipts.clone(),
+        withdrawn: change.withdrawn.clone(),
+        renewed: change.given_otherwise.clone(),
+    };
     until_unopposed(async || Ok(Ledger::open(&job.lake).await?.commit(&ledger_change, "build").await?)).await?;
     job.lake.delete_receipts(&change.receipts.iter().map(Receipt::id).collect::<Vec<_>>()).await?;
     Ok(report)

@@ -12,6 +12,7 @@ pub mod invoice;
 pub mod notified;
 mod progress;
 mod renew;
+pub mod replay;
 mod rows;
 pub mod trace;
 pub mod verify;

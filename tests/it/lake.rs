@@ -551,7 +551,7 @@ async fn the_ledger_replaces_by_object(place: Place) {
     let rows = [row("k", h5, 1, "a", 1), row("k", h5, 2, "b", 2), row("k", h6, 3, "c", 3)];
     let one = stage_with_rejects(&lake, object("one"), &rows, 2).await;
     let two = stage_with_rejects(&lake, object("two"), &rows[..1], 0).await;
-    let change = LedgerChange { applied: vec![two.clone(), one.clone()], withdrawn: Vec::new() };
+    let change = LedgerChange { applied: vec![two.clone(), one.clone()], withdrawn: Vec::new(), ..Default::default() };
     Ledger::open(&lake).await.unwrap().commit(&change, "build").await.unwrap();
 
     let ledger = Ledger::open(&lake).await.unwrap();
@@ -595,14 +595,14 @@ async fn withdrawn_objects_leave_the_ledger_s_hours(place: Place) {
     let rows = [row("k", hour("2026-10-01T05"), 1, "a", 1), row("k", hour("2026-09-30T06"), 3, "c", 3)];
     let one = stage_with_rejects(&lake, object("one"), &rows, 2).await;
     let two = stage_with_rejects(&lake, object("two"), &rows, 1).await;
-    let change = LedgerChange { applied: vec![one.clone(), two.clone()], withdrawn: Vec::new() };
+    let change = LedgerChange { applied: vec![one.clone(), two.clone()], withdrawn: Vec::new(), ..Default::default() };
     Ledger::open(&lake).await.unwrap().commit(&change, "build").await.unwrap();
     let gone = ObjectRow {
         state: ObjectState::Retracted,
         reason: Some("staging logs".to_owned()),
         ..ObjectRow::applied(&one)
     };
-    let change = LedgerChange { applied: Vec::new(), withdrawn: vec![gone.clone()] };
+    let change = LedgerChange { applied: Vec::new(), withdrawn: vec![gone.clone()], ..Default::default() };
     Ledger::open(&lake).await.unwrap().commit(&change, "retract").await.unwrap();
     let ledger = Ledger::open(&lake).await.unwrap();
     let all = HalfOpen::new(hour("2026-09-01T00"), None).unwrap();
@@ -784,7 +784,7 @@ async fn job(place: &Place, store: Arc<dyn ObjectStore>) -> Result<(), LakeError
         replace.push(Replacement { slot: unit.slot(), new: united.new });
     }
     table.commit(replace, "build").await?;
-    let change = LedgerChange { applied: receipts.clone(), withdrawn: Vec::new() };
+    let change = LedgerChange { applied: receipts.clone(), withdrawn: Vec::new(), ..Default::default() };
     Ledger::open(&lake).await?.commit(&change, "build").await?;
     lake.delete_receipts(&receipts.iter().map(Receipt::id).collect::<Vec<_>>()).await
 }
