@@ -98,7 +98,7 @@ pub(crate) enum Command {
     },
     /// What the lake holds: objects, events, gaps, usage, charges, what is held.
     Status,
-    /// Records that could not be read: by reason, day and object, with samples and what to do about each reason.
+    /// Records that could not be read: counts, samples, and what to do about each reason.
     Rejects(RejectsArgs),
     /// Count again from the landing objects and compare with the tables.
     Verify(OptionalDays),

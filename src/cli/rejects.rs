@@ -82,11 +82,10 @@ fn filter(args: &RejectsArgs) -> String {
 /// A reason that does not exist would simply find nothing.
 fn check_reasons(reasons: &[String]) -> Result<()> {
     if let Some(unknown) = reasons.iter().find(|reason| !REASONS.contains(&reason.as_str())) {
-        bail!(
-            "`{unknown}` is no reason{}; these are: {}",
-            suggestion(unknown, REASONS.iter().copied()),
-            REASONS.join(", ")
-        );
+        match suggestion(unknown, REASONS.iter().copied()) {
+            near if near.is_empty() => bail!("`{unknown}` is no reason; these are: {}", REASONS.join(", ")),
+            near => bail!("`{unknown}` is no reason{near}"),
+        }
     }
     Ok(())
 }

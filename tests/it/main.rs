@@ -16,6 +16,7 @@ mod late;
 mod meters;
 mod model;
 mod quickstart;
+mod rejects;
 mod repo;
 mod settings;
 mod shell;
