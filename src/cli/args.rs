@@ -107,12 +107,8 @@ pub(crate) enum Command {
     /// Publish totals for dashboards and quotas.
     #[command(subcommand)]
     Publish(PublishCommand),
-    /// Records that could not be read, by reason.
-    Rejects {
-        /// How many to show one by one.
-        #[arg(long, default_value_t = 20)]
-        limit: usize,
-    },
+    /// Records that could not be read: counts, samples, and what to do about each reason.
+    Rejects(RejectsArgs),
     /// Count again from the landing objects and compare with the tables.
     Verify(OptionalDays),
     /// Delete files that nothing needs any more.
@@ -241,6 +237,42 @@ pub(crate) struct ConvertArgs {
     /// Only say how many objects and bytes there are to decode.
     #[arg(long)]
     pub(crate) dry_run: bool,
+    /// Decode objects again that have rejects, after the configuration was corrected; those that give the same rejects stay
+    /// as they are.
+    #[arg(long)]
+    pub(crate) rejects: bool,
+    /// Only objects with rejects for this reason. Can be given more than once.
+    #[arg(long, requires = "rejects")]
+    pub(crate) reason: Vec<String>,
+    /// Only objects with rejects of this source. Can be given more than once.
+    #[arg(long, requires = "rejects")]
+    pub(crate) source: Vec<String>,
+}
+
+/// Which rejects are shown.
+#[derive(Args, Debug)]
+pub(crate) struct RejectsArgs {
+    /// How many to show one by one of each source and reason.
+    #[arg(long, value_name = "N", default_value_t = 3)]
+    pub(crate) samples: usize,
+    /// Only those for this reason. Can be given more than once.
+    #[arg(long)]
+    pub(crate) reason: Vec<String>,
+    /// Only those of this source. Can be given more than once.
+    #[arg(long)]
+    pub(crate) source: Vec<String>,
+    /// Only those of the object with this key. Can be given more than once.
+    #[arg(long, value_name = "KEY")]
+    pub(crate) object: Vec<String>,
+    /// Only those of objects whose key starts with this. Can be given more than once.
+    #[arg(long)]
+    pub(crate) prefix: Vec<String>,
+    /// Only those of objects that arrived on this UTC day or later.
+    #[arg(long)]
+    pub(crate) from: Option<UtcDay>,
+    /// Only those of objects that arrived before this UTC day.
+    #[arg(long)]
+    pub(crate) to: Option<UtcDay>,
 }
 
 /// Where the counts come from.

@@ -21,6 +21,8 @@ mod open;
 mod publish;
 mod query;
 mod refusals;
+mod reject_hints;
+mod rejects;
 mod report;
 mod rewrite;
 mod rows;
@@ -111,6 +113,10 @@ async fn dispatch(cli: Cli) -> Result<Outcome> {
             let job = open::job(&settings, cli.accept_config, &world, &talk).await?;
             run::run(&settings, &job, &world, cli.json, &talk).await
         }
+        Command::Convert(args) if args.rejects => {
+            let job = open::job(&settings, cli.accept_config, &world, &talk).await?;
+            rejects::replay(&settings, &job, &args, cli.json, &talk).await
+        }
         Command::Convert(args) => {
             let job = open::job(&settings, cli.accept_config, &world, &talk).await?;
             run::convert(&settings, &job, &args, cli.json, &talk).await
@@ -156,10 +162,9 @@ async fn dispatch(cli: Cli) -> Result<Outcome> {
             let job = open::existing(&settings, &world).await?;
             publish::dynamodb(&settings, &job, &args, &world, cli.json, &talk).await
         }
-        Command::Rejects { limit } => {
-            let format = if cli.json { RowFormat::Json } else { RowFormat::Table };
+        Command::Rejects(args) => {
             let job = open::existing(&settings, &world).await?;
-            query::rejects(&open::engine(&job).await?, limit, format).await
+            rejects::rejects(&open::engine(&job).await?, &args, cli.json, &talk).await
         }
         Command::Verify(days) => {
             let job = open::existing(&settings, &world).await?;

@@ -32,20 +32,6 @@ pub(crate) async fn query(engine: &Engine, sql: &str, format: RowFormat) -> Resu
     Ok(Outcome::Done)
 }
 
-/// Shows records that could not be read: counts by reason, then some one by one.
-pub(crate) async fn rejects(engine: &Engine, limit: usize, format: RowFormat) -> Result<Outcome> {
-    if format == RowFormat::Table {
-        query(engine, include_str!("../../sql/report/rejects.sql"), format).await?;
-        writeln!(io::stdout())?;
-    }
-    // A person sees the start of an excerpt, a machine all of it.
-    let excerpt = if format == RowFormat::Table { "substr(excerpt, 1, 60) AS excerpt" } else { "excerpt" };
-    let each = include_str!("../../sql/report/reject_samples.sql")
-        .replace("$excerpt", excerpt)
-        .replace("$limit", &limit.to_string());
-    query(engine, &each, format).await
-}
-
 /// Prints the SQL of a derived table as it is run.
 pub(crate) async fn sql(settings: &Settings, job: &Job, name: &str, day: UtcDay) -> Result<Outcome> {
     let with = open::derivation(settings, job).await?;

@@ -59,11 +59,7 @@ pub(crate) async fn convert(
     json: bool,
     talk: &Talk,
 ) -> Result<Outcome> {
-    let scope = Scope {
-        prefixes: args.prefixes.clone(),
-        from: args.from.map(|day| day.start()),
-        to: args.to.map(|day| day.start()),
-    };
+    let scope = scope(args);
     if args.dry_run {
         let found = look_for_new(job, &scope).await?;
         match json {
@@ -81,6 +77,15 @@ pub(crate) async fn convert(
     }
     let look = rejects_over_limit(settings, &converted, talk) || converted.failed().next().is_some();
     Ok(if look { Outcome::NeedsLook } else { Outcome::Done })
+}
+
+/// Which landing objects are meant.
+pub(crate) fn scope(args: &ConvertArgs) -> Scope {
+    Scope {
+        prefixes: args.prefixes.clone(),
+        from: args.from.map(|day| day.start()),
+        to: args.to.map(|day| day.start()),
+    }
 }
 
 /// Brings the tables up to date with what is staged.

@@ -87,8 +87,16 @@ impl Summary {
         if detail == Detail::Status {
             wanted.push(("rejects", "Rejects", Some("none"), include_str!("../../sql/report/rejects.sql")));
         }
+        Self::of(engine, &wanted).await
+    }
+
+    /// Any parts: the name of each in JSON, its title for people, what is said where it has no rows, and its statement.
+    pub(crate) async fn of(
+        engine: &Engine,
+        wanted: &[(&'static str, &'static str, Option<&'static str>, &str)],
+    ) -> Result<Self> {
         let mut sections = Vec::new();
-        for (name, title, empty, sql) in wanted {
+        for &(name, title, empty, sql) in wanted {
             let batches = engine.query(sql).await?.collect().await?;
             sections.push(Section { name, title, empty, batches });
         }

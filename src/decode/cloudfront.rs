@@ -124,7 +124,7 @@ impl EdgeReader {
             }
             self.mismatches.settle();
             let record = Record { line, ends: &self.cells.ends, layout };
-            match checked(&record) {
+            match checked(&record, &plan.rules) {
                 Ok(checked) => {
                     return Ok(self.rows.append(&record, &checked, &plan.rules, position, fingerprint, hasher));
                 }
@@ -153,11 +153,11 @@ impl EdgeReader {
     }
 }
 
-fn checked<'a>(record: &Record<'a>) -> Result<Checked<'a>, Reject> {
+fn checked<'a>(record: &Record<'a>, rules: &EdgeRules) -> Result<Checked<'a>, Reject> {
     let Some(time) = record.get(TIMESTAMP) else {
         return Err(Reject::new("no_time", "timestamp is missing"));
     };
     let at =
         epoch_seconds(time).ok_or_else(|| Reject::new("bad_time", "timestamp is not a believable time in seconds"))?;
-    Checked::of(record, at)
+    Checked::of(record, at, rules)
 }

@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::fmt;
+use std::ops::Range;
 use std::sync::Arc;
 
 use arrow::array::RecordBatch;
@@ -15,7 +16,7 @@ use super::envelope::{self, Envelope, Kind, Message};
 use super::error::{ObjectError, Reject};
 use super::failed;
 use super::gunzip::{Gunzip, Space};
-use super::json::Text;
+use super::json::{JSON_DEPTH_MAX, TOO_DEEP, Text, is_deeper};
 use super::lines::{Line, Lines};
 use super::own_json::{self, OwnReader};
 use super::parquet_rows::{self, ParquetRows};
@@ -134,7 +135,7 @@ impl Decoder {
         };
         Self {
             gunzip: Gunzip::new(&plan.limits, space),
-            framing: Framing::of(&plan),
+            framing: Framing::Undecided(Vec::new()),
             sink: Sink {
                 reader,
                 hasher: KeyHasher::new(&plan.hash_key),
@@ -255,18 +256,13 @@ impl Decoder {
 }
 
 impl Framing {
-    fn of(plan: &Plan) -> Self {
-        match &plan.reading {
-            Reading::Edge(_) => Self::Lines(Lines::new(plan.limits.record_bytes_max)),
-            Reading::Origin(origin) => Self::values(&plan.limits, !origin.literals.is_empty()),
-            Reading::Own(_) => Self::values(&plan.limits, false),
-            Reading::Standard(_) => Self::Undecided(Vec::new()),
-        }
-    }
-
     fn values(limits: &Limits, takes_text: bool) -> Self {
         // A single record without envelope may have its own limit's length too.
-        Self::Values(Values::new(limits.document_bytes_max.max(limits.record_bytes_max), takes_text))
+        Self::Values(Values::new(
+            limits.document_bytes_max.max(limits.record_bytes_max),
+            limits.json_depth_max,
+            takes_text,
+        ))
     }
 
     fn push(&mut self, plain: &[u8], sink: &mut Sink) -> Result<(), ObjectError> {
@@ -276,7 +272,7 @@ impl Framing {
             Self::Parquet(rows) => rows.push(plain),
             Self::Undecided(held) => {
                 held.extend_from_slice(plain);
-                match Self::decide(held, false, &sink.plan.limits) {
+                match Self::decide(held, false, &sink.plan)? {
                     Some(framing) => self.begin(framing, sink),
                     None => Ok(()),
                 }
@@ -285,18 +281,24 @@ impl Framing {
     }
 
     /// What an object is by its first bytes; `None` until there are enough.
-    fn decide(held: &[u8], ended: bool, limits: &Limits) -> Option<Self> {
-        if held.starts_with(parquet_rows::MAGIC) {
-            return Some(Self::Parquet(Box::new(ParquetRows::new(limits))));
+    fn decide(held: &[u8], ended: bool, plan: &Plan) -> Result<Option<Self>, ObjectError> {
+        let (limits, kind) = (&plan.limits, plan.reading.kind());
+        if !ended && held.len() < parquet_rows::MAGIC.len() && parquet_rows::MAGIC.starts_with(held) {
+            return Ok(None);
         }
-        if !ended && parquet_rows::MAGIC.starts_with(held) {
-            return None;
-        }
-        match held.iter().find(|byte| !byte.is_ascii_whitespace()) {
-            Some(b'{') => Some(Self::values(limits, false)),
-            None if !ended => None,
-            _ => Some(Self::Lines(Lines::new(limits.record_bytes_max))),
-        }
+        let is_parquet = held.starts_with(parquet_rows::MAGIC);
+        Ok(Some(match &plan.reading {
+            Reading::Standard(_) if is_parquet => Self::Parquet(Box::new(ParquetRows::new(limits))),
+            _ if is_parquet => return Err(ObjectError::ParquetElsewhere { kind }),
+            Reading::Edge(_) => Self::Lines(Lines::new(limits.record_bytes_max)),
+            Reading::Origin(origin) => Self::values(limits, !origin.literals.is_empty()),
+            Reading::Own(_) => Self::values(limits, false),
+            Reading::Standard(_) => match held.iter().find(|byte| !byte.is_ascii_whitespace()) {
+                Some(b'{') => Self::values(limits, false),
+                None if !ended => return Ok(None),
+                _ => Self::Lines(Lines::new(limits.record_bytes_max)),
+            },
+        }))
     }
 
     fn begin(&mut self, framing: Self, sink: &mut Sink) -> Result<(), ObjectError> {
@@ -316,7 +318,7 @@ impl Framing {
 
     fn finish(&mut self, sink: &mut Sink) -> Result<(), ObjectError> {
         if let Self::Undecided(held) = self
-            && let Some(framing) = Self::decide(held, true, &sink.plan.limits)
+            && let Some(framing) = Self::decide(held, true, &sink.plan)?
         {
             self.begin(framing, sink)?;
         }
@@ -343,9 +345,10 @@ impl Taker for Sink {
         }
         let mut envelope = std::mem::take(&mut self.envelope);
         let found = envelope.read_first(rest, |text, out| plan.unescape(text, out));
-        let limit = self.plan.limits.document_bytes_max;
+        let (limit, depth) = (self.plan.limits.document_bytes_max, self.plan.limits.json_depth_max);
         // The JSON reader takes line ends in strings, where a cut-off document is to be noticed.
         let found = found.filter(|(_, length)| *length <= limit && memchr::memchr(b'\n', &rest[..*length]).is_none());
+        let found = found.filter(|(_, length)| depth >= JSON_DEPTH_MAX || !is_deeper(&rest[..*length], depth));
         let taken = match found {
             Some((kind, length)) => self.events_of(&rest[..length], &envelope, kind).map(|()| Some(length)),
             None => Ok(None),
@@ -412,7 +415,7 @@ impl Sink {
         match unpacked {
             Err(detail) => self.reject(document, Reject::new("bad_raw_data", detail)),
             Ok(plain) => {
-                let mut framing = Framing::of(&self.plan);
+                let mut framing = Framing::Undecided(Vec::new());
                 self.in_failed = true;
                 let read = framing.push(&plain, self).and_then(|()| framing.finish(self));
                 self.in_failed = false;
@@ -454,13 +457,16 @@ impl Sink {
     }
 
     fn too_long(&self) -> String {
-        format!("longer than {} bytes, the limit for one record", self.plan.limits.record_bytes_max)
+        format!("longer than {} bytes (`record_bytes_max` under [limits])", self.plan.limits.record_bytes_max)
     }
 
     /// Reads one record: a line, or the text of one log event.
     fn record(&mut self, record: &[u8]) -> Result<(), ObjectError> {
         if record.len() > self.plan.limits.record_bytes_max {
             return self.reject(record, Reject::new("too_long", self.too_long()));
+        }
+        if self.is_too_deep(record) {
+            return self.reject(record, Reject::new("too_deep", TOO_DEEP));
         }
         let position = self.position();
         let read = match &mut self.reader {
@@ -492,18 +498,40 @@ impl Sink {
                 }
                 self.event(at, record.len())
             }
-            Err(reject) => self.reject(record, reject),
+            Err(reject) => {
+                let cookies = self.cookies();
+                self.reject_with(record, &cookies, reject)
+            }
         }
     }
 
+    /// Whether a record of JSON is nested beyond a limit that is lower than what is read at all.
+    fn is_too_deep(&self, record: &[u8]) -> bool {
+        let limit = self.plan.limits.json_depth_max;
+        if limit >= JSON_DEPTH_MAX {
+            return false;
+        }
+        let record = match &self.reader {
+            Reader::Edge(_) => return false,
+            Reader::Own(_) => own_json::without_prefix(record),
+            Reader::Origin(_) | Reader::Standard(_) => record,
+        };
+        let record = record.trim_ascii_start();
+        record.first() == Some(&b'{') && is_deeper(record, limit)
+    }
+
     fn keep_text(&mut self, position: i64, record: &[u8]) {
-        let cookies = match &self.reader {
+        let text = self.plan.masker.text(record, &self.cookies(), &self.hasher);
+        self.texts.insert(position, text.trim().to_owned());
+    }
+
+    /// Where the record just read holds cookies, as far as its fields are known.
+    fn cookies(&self) -> Vec<Range<usize>> {
+        match &self.reader {
             Reader::Edge(reader) => reader.cookies(),
             Reader::Standard(reader) => reader.cookies(),
             Reader::Origin(_) | Reader::Own(_) => Vec::new(),
-        };
-        let text = self.plan.masker.text(record, &cookies, &self.hasher);
-        self.texts.insert(position, text.trim().to_owned());
+        }
     }
 
     /// An object none of whose records has the columns expected.
@@ -541,7 +569,12 @@ impl Sink {
     }
 
     fn reject(&mut self, record: &[u8], reject: Reject) -> Result<(), ObjectError> {
-        self.plan.masker.excerpt(record, &self.hasher, &mut self.excerpt);
+        self.reject_with(record, &[], reject)
+    }
+
+    /// `secrets`: places of the record that hold secrets whatever they look like.
+    fn reject_with(&mut self, record: &[u8], secrets: &[Range<usize>], reject: Reject) -> Result<(), ObjectError> {
+        self.plan.masker.excerpt(record, secrets, &self.hasher, &mut self.excerpt);
         self.rejects.add(self.position(), &reject, &self.excerpt);
         self.counts.records += 1;
         self.counts.rejects += 1;

@@ -12,7 +12,7 @@ use super::key::{self, Found, HeaderFields};
 use super::privacy::{KeyHasher, push_client_ip};
 use super::redact::push_without;
 use super::text::{decimal, percent_decode};
-use super::{ClientIp, Micros};
+use super::{ClientIp, Micros, Missing};
 
 const CLIENT_IP: Field = Field::named("c-ip");
 const TIME_TO_FIRST_BYTE: Field = Field::named("time-to-first-byte");
@@ -57,6 +57,7 @@ pub(super) enum EdgeKey {
     LogData {
         name: Vec<u8>,
         plain: bool,
+        missing: Missing,
     },
     Query(Vec<u8>),
 }
@@ -69,6 +70,8 @@ pub(super) struct EdgeRules {
     pub(super) client_ip: ClientIp,
     /// `cs-uri-stem` holds the query too, as in real-time logs.
     pub(super) stem_has_query: bool,
+    /// Bytes of a list of headers or of their names.
+    pub(super) header_bytes_max: usize,
 }
 
 /// Where the cells of the current line stand.
@@ -144,7 +147,14 @@ pub(super) struct Checked<'a> {
 
 impl<'a> Checked<'a> {
     /// `at`: the record's time.
-    pub(super) fn of(record: &Record<'a>, at: Micros) -> Result<Self, Reject> {
+    pub(super) fn of(record: &Record<'a>, at: Micros, rules: &EdgeRules) -> Result<Self, Reject> {
+        for list in [HEADERS, HEADER_NAMES] {
+            if record.get(list).is_some_and(|list| list.len() > rules.header_bytes_max) {
+                let (name, limit) = (list.name(), rules.header_bytes_max);
+                let detail = format!("`{name}` is longer than {limit} bytes (`header_bytes_max` under [limits])");
+                return Err(Reject::new("too_long", detail));
+            }
+        }
         Ok(Self {
             at,
             request_id: record.get(REQUEST_ID).ok_or_else(|| Reject::new("no_id", "x-edge-request-id is missing"))?,
@@ -223,7 +233,7 @@ impl EdgeRows {
         }
         c.key_state.text(found.state());
         match (record.get(LOG_DATA), &rules.key) {
-            (Some(raw), EdgeKey::LogData { name, plain: false }) => {
+            (Some(raw), EdgeKey::LogData { name, plain: false, .. }) => {
                 self.scratch.clear();
                 percent_decode(raw, &mut self.scratch);
                 self.redacted.clear();
@@ -305,6 +315,8 @@ impl EdgeRows {
                 };
                 key::in_headers(name, fields, key, scratch)
             }
+            // No function ran for it. That there was no key is only known where somebody says so.
+            EdgeKey::LogData { missing: Missing::Held, .. } if record.get(LOG_DATA).is_none() => Found::Truncated,
             EdgeKey::LogData { name, .. } => key::in_log_data(name, record.get(LOG_DATA), key, scratch),
             EdgeKey::Query(name) => key::in_query(name, &self.wire, key, scratch),
         }

@@ -4,6 +4,8 @@
 
 use std::borrow::Cow;
 
+use super::rejects::REASONS;
+
 /// A source whose settings cannot work.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
@@ -213,13 +215,13 @@ pub enum ObjectError {
         level: usize,
     },
     /// The object unpacks to more than the limit.
-    #[error("it unpacks to more than {limit} bytes, the limit for one object")]
+    #[error("it unpacks to more than {limit} bytes, the limit for one object (`object_bytes_max` under [limits])")]
     TooLarge {
         /// The limit.
         limit: u64,
     },
     /// The object unpacks to so much that it is made to.
-    #[error("each of its bytes unpacks to more than {limit}, the limit `expansion_max`; no log does")]
+    #[error("each of its bytes unpacks to more than {limit}, the limit `expansion_max` under [limits]; no log does")]
     TooDense {
         /// The limit.
         limit: u64,
@@ -231,7 +233,7 @@ pub enum ObjectError {
         what: &'static str,
     },
     /// The object is compressed over and over.
-    #[error("it is compressed more than {limit} times over")]
+    #[error("it is compressed more than {limit} times over (`nesting_max` under [limits])")]
     TooNested {
         /// The limit.
         limit: usize,
@@ -285,6 +287,14 @@ pub enum ObjectError {
         /// The limit.
         limit: u64,
     },
+    /// A Parquet object among logs of another kind.
+    #[error(
+        "it is a Parquet object, and a source of kind `{kind}` reads none; CloudFront writes such as standard logs, which a source of kind `cloudfront-standard` reads"
+    )]
+    ParquetElsewhere {
+        /// The kind of its source.
+        kind: &'static str,
+    },
     /// A Parquet object that cannot be read.
     #[error("it begins as a Parquet object, but cannot be read as one: it is cut off or damaged ({what})")]
     BadParquet {
@@ -292,7 +302,7 @@ pub enum ObjectError {
         what: &'static str,
     },
     /// The events lie in more hours than one object can hold.
-    #[error("its events lie in more than {limit} different hours")]
+    #[error("its events lie in more than {limit} different hours (`hours_max` under [limits])")]
     TooManyHours {
         /// The limit.
         limit: usize,
@@ -323,7 +333,9 @@ pub(super) struct Reject {
 }
 
 impl Reject {
+    /// A reason is one of [`REASONS`], so that whoever says what to do about each knows all of them.
     pub(super) fn new(reason: &'static str, detail: impl Into<Cow<'static, str>>) -> Self {
+        debug_assert!(REASONS.contains(&reason), "`{reason}` is a reason that nobody knows");
         Self { reason, detail: detail.into() }
     }
 

@@ -5,8 +5,10 @@
 
 use super::error::Reject;
 
-/// Objects and arrays inside each other.
-const DEPTH_MAX: usize = 64;
+/// Objects and arrays inside each other that are read at all; `json_depth_max` may ask for fewer. Logs have four.
+pub const JSON_DEPTH_MAX: usize = 64;
+/// What is said of more.
+pub(super) const TOO_DEEP: &str = "objects and arrays inside each other beyond `json_depth_max` under [limits]";
 /// Keys of one object that nobody asks for; more is no log.
 const UNKNOWN_KEYS_MAX: usize = 256;
 
@@ -28,8 +30,16 @@ pub(super) struct Text<'a> {
 
 impl From<JsonError> for Reject {
     fn from(error: JsonError) -> Self {
-        Self::new("bad_json", format!("at byte {}: {}", error.at, error.what))
+        let reason = if error.what == TOO_DEEP { "too_deep" } else { "bad_json" };
+        Self::new(reason, format!("at byte {}: {}", error.at, error.what))
     }
+}
+
+/// Whether more than `depth_max` objects and arrays lie inside each other in the JSON that `text` begins with.
+pub(super) fn is_deeper(text: &[u8], depth_max: usize) -> bool {
+    // Nearly always there are not even so many of them.
+    let opened = memchr::memchr2_iter(b'{', b'[', text).nth(depth_max);
+    opened.is_some() && Scanner { depth_max, ..Scanner::new(text) }.skip().is_err_and(|error| error.what == TOO_DEEP)
 }
 
 /// The keys of one object that nobody asks for. They too may stand only once.
@@ -125,11 +135,12 @@ pub(super) struct Scanner<'a> {
     bytes: &'a [u8],
     at: usize,
     depth: usize,
+    depth_max: usize,
 }
 
 impl<'a> Scanner<'a> {
     pub(super) fn new(bytes: &'a [u8]) -> Self {
-        Self { bytes, at: 0, depth: 0 }
+        Self { bytes, at: 0, depth: 0, depth_max: JSON_DEPTH_MAX }
     }
 
     /// The whole text.
@@ -228,7 +239,7 @@ impl<'a> Scanner<'a> {
     fn enter(&mut self, open: u8, what: &'static str) -> Result<(), JsonError> {
         self.expect(open, what)?;
         self.depth += 1;
-        if self.depth > DEPTH_MAX { self.error("too many objects inside each other") } else { Ok(()) }
+        if self.depth > self.depth_max { self.error(TOO_DEEP) } else { Ok(()) }
     }
 
     fn leave<E>(&mut self) -> Result<(), E> {
@@ -370,6 +381,13 @@ mod tests {
     }
 
     #[test]
+    fn depth_counts_what_is_open_and_not_what_stands_in_strings() {
+        for (text, depth) in [(r#"{"a":[{"b":1}],"c":{}}"#, 3), (r#"{"a":"[[[[{{{{","b":1}"#, 1), ("{}[[[[", 1)] {
+            assert!(!is_deeper(text.as_bytes(), depth) && is_deeper(text.as_bytes(), depth - 1), "{text}");
+        }
+    }
+
+    #[test]
     fn refuses_what_is_not_json() {
         for text in [
             "",
@@ -393,6 +411,6 @@ mod tests {
             assert!(serde_json::from_str::<serde_json::Map<String, serde_json::Value>>(text).is_err(), "{text}");
         }
         let deep = format!("{{\"a\":{}{}}}", "[".repeat(100), "]".repeat(100));
-        assert!(scalars(&deep).is_err());
+        assert_eq!(scalars(&deep).unwrap_err().what, TOO_DEEP);
     }
 }

@@ -1,6 +1,7 @@
 //! Text of records for people: excerpts of those that could not be read, and one whole record where somebody asks for it.
 //! Everything that could be a key is replaced by `#` and eight hex digits of its keyed hash: every long token, and
-//! whatever follows a name that speaks of keys. Equal keys stay recognisable.
+//! whatever follows a name that speaks of keys. Equal keys stay recognisable. In an excerpt, of a record whose fields may not be
+//! what they should, whatever is assigned to any name with `=` counts as a secret too: cookies are written so.
 
 use std::ops::Range;
 
@@ -14,9 +15,12 @@ const LOOKED_AT_BYTES_MAX: usize = 2048;
 /// A token at least this long is hashed whatever stands before it.
 const TOKEN_BYTES_MIN: usize = 16;
 /// Names whose values are hashed whatever they look like.
-const NAMES: [&[u8]; 10] = [
+const NAMES: [&[u8]; 13] = [
     b"key",
-    b"authorization",
+    b"auth",
+    b"bearer",
+    b"jwt",
+    b"pwd",
     b"cookie",
     b"token",
     b"secret",
@@ -27,6 +31,17 @@ const NAMES: [&[u8]; 10] = [
     b"signature",
 ];
 
+/// How a text is looked at.
+#[derive(Clone, Copy)]
+struct Looks {
+    /// Its end is not that of the record.
+    cut: bool,
+    /// What any name is set to with `=` is a secret.
+    assigned_is_secret: bool,
+    /// Enough characters.
+    chars_max: usize,
+}
+
 /// Masks excerpts for one source.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Masker {
@@ -35,12 +50,13 @@ pub(super) struct Masker {
 }
 
 impl Masker {
-    /// Writes the masked start of `record` to `out`.
-    pub(super) fn excerpt(&self, record: &[u8], hasher: &KeyHasher, out: &mut String) {
+    /// Writes the masked start of `record` to `out`. `secrets` are places that hold secrets whatever they look like, in order.
+    pub(super) fn excerpt(&self, record: &[u8], secrets: &[Range<usize>], hasher: &KeyHasher, out: &mut String) {
         out.clear();
-        let looked_at = &record[..record.len().min(LOOKED_AT_BYTES_MAX)];
+        let end = record.len().min(LOOKED_AT_BYTES_MAX);
         // A token that reaches the end of what is looked at may be the start of a longer one.
-        self.mask(looked_at, record.len() > looked_at.len(), EXCERPT_CHARS_MAX, hasher, out);
+        let how = Looks { cut: record.len() > end, assigned_is_secret: true, chars_max: EXCERPT_CHARS_MAX };
+        self.mask_around(&record[..end], secrets, how, hasher, out);
         if let Some((end, _)) = out.char_indices().nth(EXCERPT_CHARS_MAX) {
             out.truncate(end);
         }
@@ -48,21 +64,30 @@ impl Masker {
 
     /// All of `record`, masked. `secrets` are places that hold secrets whatever they look like, in order.
     pub(super) fn text(&self, record: &[u8], secrets: &[Range<usize>], hasher: &KeyHasher) -> String {
-        let (mut out, mut at) = (String::new(), 0);
-        for secret in secrets.iter().filter(|secret| !secret.is_empty()) {
-            let start = secret.start.max(at);
-            self.mask(&record[at..start], false, usize::MAX, hasher, &mut out);
-            at = secret.end.max(at);
-            if start < at {
-                push_hash(&record[start..at], hasher, &mut out);
-            }
-        }
-        self.mask(&record[at..], false, usize::MAX, hasher, &mut out);
+        let mut out = String::new();
+        let how = Looks { cut: false, assigned_is_secret: false, chars_max: usize::MAX };
+        self.mask_around(record, secrets, how, hasher, &mut out);
         out
     }
 
-    /// Appends `text`, masked, until `chars_max` characters are reached. `cut`: its end is not that of the record.
-    fn mask(&self, text: &[u8], cut: bool, chars_max: usize, hasher: &KeyHasher, out: &mut String) {
+    /// Appends `text`, masked, with the whole of each secret hashed.
+    fn mask_around(&self, text: &[u8], secrets: &[Range<usize>], how: Looks, hasher: &KeyHasher, out: &mut String) {
+        let mut at = 0;
+        for secret in secrets {
+            let (start, end) = (secret.start.clamp(at, text.len()), secret.end.min(text.len()));
+            // An empty cell is written as nothing or as `-`.
+            if start < end && &text[start..end] != b"-" {
+                self.mask(&text[at..start], Looks { cut: false, ..how }, hasher, out);
+                push_hash(&text[start..end], hasher, out);
+                at = end;
+            }
+        }
+        self.mask(&text[at..], how, hasher, out);
+    }
+
+    /// Appends `text`, masked, until enough characters are reached.
+    fn mask(&self, text: &[u8], how: Looks, hasher: &KeyHasher, out: &mut String) {
+        let Looks { cut, assigned_is_secret, chars_max } = how;
         let mut rest = text;
         let mut chars = 0;
         while !rest.is_empty() && chars < chars_max {
@@ -79,7 +104,7 @@ impl Masker {
                 } else {
                     out.push_str(&String::from_utf8_lossy(word));
                 }
-                if self.speaks_of_keys(word) {
+                if self.speaks_of_keys(word) || assigned_is_secret && is_assigned(rest) {
                     rest = mask_value(rest, hasher, out);
                 }
             }
@@ -129,6 +154,11 @@ fn token_length(bytes: &[u8]) -> usize {
     at
 }
 
+/// Whether an `=` is next, escaped or not.
+fn is_assigned(after: &[u8]) -> bool {
+    after.first() == Some(&b'=') || escaped_separator(after) == Some(b'=')
+}
+
 /// Appends the separator at the start, without control characters, and gives its length.
 fn separator(bytes: &[u8], out: &mut String) -> usize {
     match bytes[0] {
@@ -172,9 +202,10 @@ fn mask_value<'a>(after: &'a [u8], hasher: &KeyHasher, out: &mut String) -> &'a 
         shown += separator(&after[shown..], out);
     }
     let value = &after[at..];
-    let mut end = 0;
+    // An object or array under the name is all of it the value.
+    let mut end = if matches!(value.first(), Some(b'{' | b'[')) { length_of_nested(value) } else { 0 };
     // The end is a line's, a field's or a header's, or a quote that is not escaped: rather too much is hashed than too little.
-    while end < value.len() {
+    while end < value.len() && !matches!(value[0], b'{' | b'[') {
         let closes = value[end] == b'"' && (end == 0 || value[end - 1] != b'\\');
         if closes || escaped_byte(&value[end..]).is_some_and(is_control) || is_control(value[end]) {
             break;
@@ -189,6 +220,25 @@ fn mask_value<'a>(after: &'a [u8], hasher: &KeyHasher, out: &mut String) -> &'a 
     &value[end..]
 }
 
+/// Bytes of the object or array that `text` begins with, or all of it where it does not end.
+fn length_of_nested(text: &[u8]) -> usize {
+    let (mut depth, mut in_string, mut escaped) = (0_usize, false, false);
+    for (at, byte) in text.iter().enumerate() {
+        match byte {
+            _ if escaped => escaped = false,
+            b'\\' => escaped = true,
+            b'"' => in_string = !in_string,
+            b'{' | b'[' if !in_string => depth += 1,
+            b'}' | b']' if !in_string => depth -= 1,
+            _ => {}
+        }
+        if depth == 0 {
+            return at + 1;
+        }
+    }
+    text.len()
+}
+
 fn push_hash(word: &[u8], hasher: &KeyHasher, out: &mut String) {
     out.push('#');
     out.extend(hasher.uncached(word).as_bytes()[..8].iter().map(|&digit| digit as char));
@@ -201,7 +251,7 @@ mod tests {
     fn masked(record: &str) -> String {
         let masker = Masker { key_names: vec![b"k".to_vec(), b"x-customer-id-of-ours".to_vec()] };
         let mut out = String::new();
-        masker.excerpt(record.as_bytes(), &KeyHasher::new(b"secret"), &mut out);
+        masker.excerpt(record.as_bytes(), &[], &KeyHasher::new(b"secret"), &mut out);
         out
     }
 
@@ -221,10 +271,36 @@ mod tests {
             "x-api-key:a&b%22c;def%0A",
             r#"{"apiKey":"a\"def"}"#,
             r#"{"cs(Cookie)":"a=abc"}"#,
+            "200\tsid=abc;%20x=def\t/v1",
+            "sid%3Dabc%253B%20x%3Ddef",
+            r#"{"cookies":{"sid":"abc","x":["def"]},"end":1}"#,
+            r#"{"cookies":["sid=abc","def"],"end":1}"#,
+            r#"{"cookies":{"sid":"a}bc\"","x":"def"#,
+            r#""auth":"abc def""#,
+            "jwt: abc def",
         ] {
             let shown = masked(secret);
             assert!(!shown.contains("abc") && !shown.contains("def"), "{secret} → {shown}");
         }
+    }
+
+    #[test]
+    fn what_is_no_secret_stays_readable() {
+        assert_eq!(
+            masked("GET\t/v1/items\t200\tcurl/8\thost:a%0Aaccept:*/*%0A"),
+            "GET /v1/items 200 curl/8 host:a%0Aaccept:*/*%0A"
+        );
+        let shown = masked(r#"{"cookies":{"sid":"abc"},"status":"200","path":"/v1"}"#);
+        assert!(shown.ends_with(r#","status":"200","path":"/v1"}"#), "{shown}");
+        assert!(masked("-\tsid=\t200").ends_with(" 200"));
+    }
+
+    #[test]
+    fn a_place_that_holds_a_secret_is_hashed_whatever_it_looks_like() {
+        let mut out = String::new();
+        let record = b"200\tabc\t-\t/v1";
+        Masker::default().excerpt(record, &[4..7, 8..9, 4_000..5_000], &KeyHasher::new(b"secret"), &mut out);
+        assert!(out.starts_with("200 #") && out.ends_with(" - /v1") && !out.contains("abc"), "{out}");
     }
 
     #[test]

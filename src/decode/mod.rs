@@ -50,12 +50,13 @@ use crate::base::Micros;
 pub use decoder::{Counts, Decoder};
 pub use error::{Api, ObjectError, SpecError};
 pub use gunzip::Space;
+pub use json::JSON_DEPTH_MAX;
 pub use plan::{DecodePlan, names_a_caller};
 pub use privacy::{key_ref, secret_check_value};
-pub use rejects::REJECT_SCHEMA;
+pub use rejects::{REASONS, REJECT_SCHEMA};
 pub use spec::{
-    ClientIp, Constants, FieldSet, Format, Identifies, KeySecret, KeySpec, Limits, OwnJson, Privacy, SourceSpec,
-    Template,
+    ClientIp, Constants, FieldSet, Format, Identifies, KeySecret, KeySpec, Limits, Missing, OwnJson, Privacy,
+    SourceSpec, Template,
 };
 
 /// Generation of the decoders: raised when the same bytes give other rows. Of equal events the newer generation's is kept.

@@ -49,6 +49,18 @@ pub(super) enum Reading {
     Own(Arc<OwnPlan>),
 }
 
+impl Reading {
+    /// The kind of the source, as the configuration spells it.
+    pub(super) fn kind(&self) -> &'static str {
+        match self {
+            Self::Edge(_) => "cloudfront-realtime",
+            Self::Origin(_) => "api-gateway",
+            Self::Standard(_) => "cloudfront-standard",
+            Self::Own(_) => "json",
+        }
+    }
+}
+
 impl fmt::Debug for DecodePlan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("DecodePlan").field("source", &self.0.source).field("decode_id", &self.0.decode_id).finish()
@@ -64,16 +76,16 @@ impl DecodePlan {
         limits: &Limits,
     ) -> Result<Self, SpecError> {
         let mut checked = match &spec.format {
-            Format::CloudFrontRealtime(sets) => edge(spec, sets, privacy.client_ip)?,
+            Format::CloudFrontRealtime(sets) => edge(spec, sets, privacy.client_ip, limits)?,
             Format::ApiGateway(templates) => origin(spec, templates, privacy.client_ip)?,
-            Format::CloudFrontStandard(sets) => standard(spec, sets, privacy.client_ip)?,
+            Format::CloudFrontStandard(sets) => standard(spec, sets, privacy.client_ip, limits)?,
             Format::Json(own) => self::own(spec, own, privacy.client_ip)?,
         };
         let secret = privacy.key_secrets.first();
         if checked.hashes && secret.is_none() {
             return Err(SpecError::MissingSecret);
         }
-        let decode_id = decode_id(&mut checked, spec, privacy.client_ip, secret);
+        let decode_id = decode_id(&mut checked, spec, privacy.client_ip, secret, limits);
         Ok(Self(Arc::new(Plan {
             source: spec.name.clone(),
             reading: checked.reading,
@@ -101,8 +113,9 @@ impl DecodePlan {
         self.0.unforgeable
     }
 
-    /// Digest of all that decides what a record becomes: settings, secret (by its check value) and the decoder's
-    /// generation. Not the limits, which only decide whether an object can be read at all.
+    /// Digest of all that decides what a record becomes: settings, secret (by its check value), the decoder's generation,
+    /// and those limits that decide about a record, where they are not the usual ones. Not the limits that only decide
+    /// whether an object can be read at all.
     pub fn decode_id(&self) -> Digest {
         self.0.decode_id
     }
@@ -125,7 +138,7 @@ struct Checked {
     canonical: Vec<String>,
 }
 
-fn edge(spec: &SourceSpec, sets: &[FieldSet], client_ip: ClientIp) -> Result<Checked, SpecError> {
+fn edge(spec: &SourceSpec, sets: &[FieldSet], client_ip: ClientIp, limits: &Limits) -> Result<Checked, SpecError> {
     const TIME_FIELD: Field = Field::named("timestamp");
     const ID_FIELD: Field = Field::named("x-edge-request-id");
     const HEADERS: Field = Field::named("cs-headers");
@@ -162,10 +175,10 @@ fn edge(spec: &SourceSpec, sets: &[FieldSet], client_ip: ClientIp) -> Result<Che
             key_names.push(name.clone());
             EdgeKey::Header(name)
         }
-        KeySpec::LogData { name, plain } => {
+        KeySpec::LogData { name, plain, missing } => {
             need(last.has(LOG_DATA), LOG_DATA, "the key is read from it")?;
             key_names.push(name.to_ascii_lowercase().into_bytes());
-            EdgeKey::LogData { name: name.clone().into_bytes(), plain: *plain }
+            EdgeKey::LogData { name: name.clone().into_bytes(), plain: *plain, missing: *missing }
         }
         KeySpec::Query(name) => {
             need(last.has(QUERY) || last.has(STEM), QUERY, "the key is read from it")?;
@@ -195,7 +208,7 @@ fn edge(spec: &SourceSpec, sets: &[FieldSet], client_ip: ClientIp) -> Result<Che
             "`fields` has `cmcd-…` fields, which CloudFront may leave out of records: such records have too few columns and are rejected; leave these fields out of a log that is billed from".to_owned(),
         );
     }
-    let rules = EdgeRules { key, removed, client_ip, stem_has_query: true };
+    let rules = EdgeRules { key, removed, client_ip, stem_has_query: true, header_bytes_max: limits.header_bytes_max };
     let reading = Reading::Edge(Arc::new(EdgePlan { layouts, rules }));
     Ok(Checked { reading, unforgeable: true, hashes, key_names, warnings, canonical })
 }
@@ -206,7 +219,7 @@ fn only_a_claim(name: &str) -> String {
     )
 }
 
-fn standard(spec: &SourceSpec, sets: &[FieldSet], client_ip: ClientIp) -> Result<Checked, SpecError> {
+fn standard(spec: &SourceSpec, sets: &[FieldSet], client_ip: ClientIp, limits: &Limits) -> Result<Checked, SpecError> {
     const LOG_DATA: Field = Field::named("viewer-request-log-data");
     const QUERY: Field = Field::named("cs-uri-query");
     const ID_FIELD: Field = Field::named("x-edge-request-id");
@@ -225,10 +238,10 @@ fn standard(spec: &SourceSpec, sets: &[FieldSet], client_ip: ClientIp) -> Result
     let mut removed = vec![b"cf_api_key".to_vec()];
     let key = match &spec.key {
         KeySpec::None => EdgeKey::None,
-        KeySpec::LogData { name, plain } => {
+        KeySpec::LogData { name, plain, missing } => {
             need(has(LOG_DATA), LOG_DATA.name(), "the key is read from it")?;
             key_names.push(name.to_ascii_lowercase().into_bytes());
-            EdgeKey::LogData { name: name.clone().into_bytes(), plain: *plain }
+            EdgeKey::LogData { name: name.clone().into_bytes(), plain: *plain, missing: *missing }
         }
         KeySpec::Query(name) => {
             need(has(QUERY), QUERY.name(), "the key is read from it")?;
@@ -247,7 +260,7 @@ fn standard(spec: &SourceSpec, sets: &[FieldSet], client_ip: ClientIp) -> Result
         return Err(SpecError::HashedCustomer);
     }
     let canonical = sets.iter().map(|set| format!("{:?} {}", set.from, set.fields.join(" "))).collect();
-    let rules = EdgeRules { key, removed, client_ip, stem_has_query: false };
+    let rules = EdgeRules { key, removed, client_ip, stem_has_query: false, header_bytes_max: limits.header_bytes_max };
     let reading = Reading::Standard(Arc::new(StandardPlan::new(columns, rules)));
     Ok(Checked { reading, unforgeable: true, hashes, key_names, warnings, canonical })
 }
@@ -410,22 +423,26 @@ fn ordered(mut froms: impl Iterator<Item = Option<Micros>>, what: &'static str) 
     Ok(())
 }
 
-fn decode_id(checked: &mut Checked, spec: &SourceSpec, client_ip: ClientIp, secret: Option<&KeySecret>) -> Digest {
+fn decode_id(
+    checked: &mut Checked,
+    spec: &SourceSpec,
+    client_ip: ClientIp,
+    secret: Option<&KeySecret>,
+    limits: &Limits,
+) -> Digest {
     let mut digester = Digester::default();
     let mut part = |text: &str| {
         digester.part(text.as_bytes());
     };
     part(&format!("decoder {DECODER_GENERATION}"));
-    part(match &spec.format {
-        Format::CloudFrontRealtime(_) => "cloudfront-realtime",
-        Format::ApiGateway(_) => "api-gateway",
-        Format::CloudFrontStandard(_) => "cloudfront-standard",
-        Format::Json(_) => "json",
-    });
+    part(checked.reading.kind());
     checked.canonical.iter().for_each(|text| part(text));
     part(&format!("{:?} {:?} {:?} {client_ip:?}", spec.key, spec.identifies, spec.set));
     if let Some(secret) = secret.filter(|_| checked.hashes) {
         part(&secret_check_value(secret));
+    }
+    for limit in limits.of_records().into_iter().filter(|limit| !Limits::default().of_records().contains(limit)) {
+        part(&format!("{limit:?}"));
     }
     digester.finish()
 }

@@ -14,6 +14,28 @@ pub static REJECT_SCHEMA: LazyLock<SchemaRef> = LazyLock::new(|| {
     Arc::new(Schema::new(vec![position, text("reason"), text("excerpt"), text("detail")]))
 });
 
+/// Every reason that a record can be rejected for, in order.
+pub const REASONS: &[&str] = &[
+    "ambiguous",
+    "bad_envelope",
+    "bad_json",
+    "bad_number",
+    "bad_raw_data",
+    "bad_time",
+    "columns",
+    "directive",
+    "duplicate_key",
+    "format",
+    "keys",
+    "no_fields",
+    "no_id",
+    "no_message",
+    "no_time",
+    "not_json",
+    "too_deep",
+    "too_long",
+];
+
 /// Collects rejects.
 pub(super) struct Rejects {
     position: Int64Builder,

@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use super::json::JSON_DEPTH_MAX;
 use crate::base::Micros;
 use crate::schema::Table;
 
@@ -75,6 +76,8 @@ pub enum KeySpec {
         name: String,
         /// The value is a public id: kept as it is.
         plain: bool,
+        /// What a request is of which nothing was written there.
+        missing: Missing,
     },
     /// A query parameter: what the caller claims; hashed.
     Query(String),
@@ -89,14 +92,27 @@ pub enum KeySpec {
     Variable(String),
 }
 
+/// What a request is whose `viewer-request-log-data` is empty: no function ran that would have written there.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum Missing {
+    /// In doubt, and held: a cache behaviour without the function must not be free of charge.
+    #[default]
+    Held,
+    /// Without key.
+    Anonymous,
+}
+
 /// As a configuration spells it, but for the case of a header's name.
 impl fmt::Display for KeySpec {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::None => f.write_str("nowhere"),
             Self::Header(name) => write!(f, "{{ header = {name:?} }}"),
-            Self::LogData { name, plain: false } => write!(f, "{{ log_data = {name:?} }}"),
-            Self::LogData { name, plain: true } => write!(f, "{{ log_data = {name:?}, plain = true }}"),
+            Self::LogData { name, plain, missing } => {
+                let plain = if *plain { ", plain = true" } else { "" };
+                let missing = if *missing == Missing::Anonymous { ", missing = \"anonymous\"" } else { "" };
+                write!(f, "{{ log_data = {name:?}{plain}{missing} }}")
+            }
             Self::Path { path, plain: false } => write!(f, "{{ path = {:?} }}", path.join(".")),
             Self::Path { path, plain: true } => write!(f, "{{ path = {:?}, plain = true }}", path.join(".")),
             Self::Query(name) => write!(f, "{{ query = {name:?} }}"),
@@ -174,6 +190,10 @@ pub struct Limits {
     pub hours_max: usize,
     /// Bytes of a Parquet object, which must be held whole to be read; more is an error of the object.
     pub parquet_bytes_max: u64,
+    /// Objects and arrays inside each other in a record or document of JSON, 64 at most; more is a reject.
+    pub json_depth_max: usize,
+    /// Bytes of a list of headers or of their names in a record of CloudFront; more is a reject.
+    pub header_bytes_max: usize,
 }
 
 impl Default for Limits {
@@ -187,7 +207,22 @@ impl Default for Limits {
             nesting_max: 3,
             hours_max: 24 * 62,
             parquet_bytes_max: 256 << 20,
+            json_depth_max: JSON_DEPTH_MAX,
+            // CloudFront cuts its lists at 800 bytes; each may be logged as several characters.
+            header_bytes_max: 16 << 10,
         }
+    }
+}
+
+impl Limits {
+    /// Those that decide whether a record becomes an event or a reject, by the names of their settings.
+    pub(super) fn of_records(&self) -> [(&'static str, usize); 4] {
+        [
+            ("record_bytes_max", self.record_bytes_max),
+            ("document_bytes_max", self.document_bytes_max),
+            ("json_depth_max", self.json_depth_max),
+            ("header_bytes_max", self.header_bytes_max),
+        ]
     }
 }
 
@@ -198,10 +233,12 @@ mod tests {
     #[test]
     fn a_key_is_shown_as_it_is_configured() {
         let name = || "k".to_owned();
+        let log_data = |plain, missing| KeySpec::LogData { name: name(), plain, missing };
         for (key, shown) in [
             (KeySpec::Header(name()), r#"{ header = "k" }"#),
-            (KeySpec::LogData { name: name(), plain: false }, r#"{ log_data = "k" }"#),
-            (KeySpec::LogData { name: name(), plain: true }, r#"{ log_data = "k", plain = true }"#),
+            (log_data(false, Missing::Held), r#"{ log_data = "k" }"#),
+            (log_data(true, Missing::Held), r#"{ log_data = "k", plain = true }"#),
+            (log_data(true, Missing::Anonymous), r#"{ log_data = "k", plain = true, missing = "anonymous" }"#),
             (KeySpec::Path { path: vec!["a".to_owned(), name()], plain: false }, r#"{ path = "a.k" }"#),
             (KeySpec::Path { path: vec![name()], plain: true }, r#"{ path = "k", plain = true }"#),
             (KeySpec::Query(name()), r#"{ query = "k" }"#),

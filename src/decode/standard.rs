@@ -310,7 +310,7 @@ impl StandardReader {
         };
         let at = event_time(value(columns.millis), value(columns.date), value(columns.time))?;
         let row = Record { line: record, ends, layout };
-        let checked = Checked::of(&row, at)?;
+        let checked = Checked::of(&row, at, &plan.rules)?;
         Ok(self.rows.append(&row, &checked, &plan.rules, position, fingerprint, hasher))
     }
 
@@ -351,7 +351,7 @@ impl StandardReader {
         let at = event_time(millis, date, time)?;
         let layout = Layout::placed(usize::from(column), places);
         let row = Record { line: &self.line, ends: &self.cells.ends, layout: &layout };
-        let checked = Checked::of(&row, at)?;
+        let checked = Checked::of(&row, at, &plan.rules)?;
         Ok(self.rows.append(&row, &checked, &plan.rules, position, fingerprint, hasher))
     }
 }

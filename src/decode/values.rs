@@ -6,11 +6,10 @@
 //! Where formats that are not JSON are configured, whatever is no JSON object within one line is a record of text: a line.
 
 use super::ObjectError;
+use super::json::{JSON_DEPTH_MAX, TOO_DEEP};
 
 /// Bytes kept of what is passed over: enough for a reject's excerpt.
 const EXCERPT_BYTES: usize = 4096;
-/// Objects and arrays inside each other; access logs and envelopes have four at most.
-const DEPTH_MAX: u32 = 64;
 
 /// What stood in the object next.
 pub(super) enum Value<'a> {
@@ -38,13 +37,14 @@ pub(super) struct Values {
     /// Bytes of the value begun that came in earlier chunks.
     bytes: u64,
     bytes_max: usize,
+    depth_max: usize,
     /// Lines of text are records too.
     takes_text: bool,
     in_string: bool,
     escaped: bool,
     /// Last significant byte outside strings; `"` for a string's end, `a` for any literal.
     previous: u8,
-    depth: u32,
+    depth: usize,
     /// One bit per level, the lowest for the innermost: set for an array.
     arrays: u64,
     reason: (&'static str, &'static str),
@@ -70,16 +70,20 @@ enum Step {
     BreaksAtLineEnd,
     /// The value is broken.
     Breaks,
+    /// One more object or array inside the others than may be.
+    IsTooDeep,
 }
 
 impl Values {
-    /// `bytes_max` bounds one value. `takes_text`: lines of text are records too.
-    pub(super) fn new(bytes_max: usize, takes_text: bool) -> Self {
+    /// `bytes_max` bounds one value, `depth_max` the objects and arrays inside each other in it. `takes_text`: lines of text
+    /// are records too.
+    pub(super) fn new(bytes_max: usize, depth_max: usize, takes_text: bool) -> Self {
         Self {
             mode: Mode::Between,
             carry: Vec::new(),
             bytes: 0,
             bytes_max,
+            depth_max: depth_max.min(JSON_DEPTH_MAX),
             takes_text,
             in_string: false,
             escaped: false,
@@ -137,7 +141,9 @@ impl Values {
                             at += 1;
                             self.hand_over(&chunk[start..at], on)?;
                         }
-                        Step::BreaksBefore | Step::BreaksAtLineEnd | Step::Breaks if self.takes_text => {
+                        Step::BreaksBefore | Step::BreaksAtLineEnd | Step::Breaks | Step::IsTooDeep
+                            if self.takes_text =>
+                        {
                             self.mode = Mode::Text;
                         }
                         Step::BreaksBefore => {
@@ -150,6 +156,7 @@ impl Values {
                             at += 1;
                         }
                         Step::Breaks => self.skip("bad_json", "something stands where it cannot"),
+                        Step::IsTooDeep => self.skip("too_deep", TOO_DEEP),
                     }
                 }
                 Mode::Skipping => {
@@ -224,7 +231,8 @@ impl Values {
         match byte {
             b' ' | b'\t' | b'\r' | b'\n' => return Step::Goes,
             b'"' if expects_value || matches!(self.previous, b'{' | b',') => self.in_string = true,
-            b'{' | b'[' if expects_value && self.depth < DEPTH_MAX => {
+            b'{' | b'[' if expects_value && self.depth >= self.depth_max => return Step::IsTooDeep,
+            b'{' | b'[' if expects_value => {
                 self.depth += 1;
                 self.arrays = self.arrays << 1 | u64::from(byte == b'[');
             }
@@ -260,7 +268,7 @@ impl Values {
 
     fn hand_over(&mut self, part: &[u8], on: &mut impl Taker) -> Result<(), ObjectError> {
         if self.bytes + part.len() as u64 > self.bytes_max as u64 {
-            self.reason = ("too_long", "longer than the limit for one document");
+            self.reason = ("too_long", "longer than `document_bytes_max` under [limits]");
             return self.give_up(part, on);
         }
         let is_text = std::mem::replace(&mut self.mode, Mode::Between) == Mode::Text;
@@ -316,7 +324,7 @@ mod tests {
     }
 
     fn chunks_of(chunks: &[&[u8]], bytes_max: usize, takes_text: bool) -> Vec<String> {
-        let mut values = Values::new(bytes_max, takes_text);
+        let mut values = Values::new(bytes_max, JSON_DEPTH_MAX, takes_text);
         let mut kept = Keep(Vec::new());
         for chunk in chunks {
             values.push(chunk, &mut kept).unwrap();

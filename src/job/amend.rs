@@ -6,9 +6,9 @@ use std::collections::BTreeSet;
 use crate::base::{Digest, HalfOpen, UtcDay};
 use crate::lake::{Ledger, ObjectRow, ObjectState, Withdrawal};
 
-use super::build::{ALL_DAYS, Change, Plan, UnionReport, build_anew, build_events};
+use super::build::{ALL_DAYS, Change, Plan, UnionReport, build_anew, build_events, hours_fed};
 use super::convert::{Spaces, convert_object};
-use super::renew::{Landing, hours_spanned, renew};
+use super::renew::{Landing, renew};
 use super::{Job, JobError, Progress};
 
 /// What an amendment did.
@@ -36,13 +36,7 @@ pub async fn rebuild(job: &Job, days: HalfOpen<UtcDay>, progress: &dyn Progress)
     // All of them are looked for before the first is touched.
     let landing = Landing::list(job, &rows).await?;
     let found = rows.iter().map(|row| landing.find(job, row)).collect::<Result<Vec<_>, _>>()?;
-    let ids: BTreeSet<Digest> = rows.iter().map(|row| row.object_id).collect();
-    let fed = match hours_spanned(&rows, &BTreeSet::new()) {
-        Some(hours) => ledger.object_hours(hours).await?,
-        None => Vec::new(),
-    };
-    let renewed = fed.into_iter().filter(|row| ids.contains(&row.object_id));
-    let renewed = renewed.map(|row| (row.source, row.hour)).collect();
+    let renewed = hours_fed(&ledger, &rows).await?;
     progress.begin("convert", found.len() as u64);
     let spaces = Spaces::default();
     for (source, place, object) in found {

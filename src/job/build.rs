@@ -16,7 +16,7 @@ use crate::lake::{
 use crate::schema::Table;
 
 use super::attempts::until_unopposed;
-use super::renew::renew;
+use super::renew::{hours_spanned, renew};
 use super::{Job, JobError, Progress};
 
 /// Every day there is.
@@ -67,6 +67,8 @@ pub(crate) struct Change {
     pub(crate) receipts: Vec<Receipt>,
     /// Versions whose events go, in their new state.
     pub(crate) withdrawn: Vec<ObjectRow>,
+    /// Versions that are applied again under the same id and gave something else before, as the ledger has them.
+    pub(crate) given_otherwise: Vec<ObjectRow>,
     /// Hours of a source that are made from their objects alone, whatever the table holds.
     pub(crate) renewed: BTreeSet<(String, UtcHour)>,
 }
@@ -112,7 +114,8 @@ async fn attempt(
     unite_all(job, &tables, &ledger, &change, report, progress).await?;
     report.receipts = report.receipts.max(change.receipts.len() as u64);
     let done: Vec<ReceiptId> = change.receipts.iter().map(Receipt::id).chain(idle).collect();
-    ledger.commit(&LedgerChange { applied: change.receipts, withdrawn: change.withdrawn }, "build").await?;
+    let Change { receipts: applied, withdrawn, given_otherwise: renewed, .. } = change;
+    ledger.commit(&LedgerChange { applied, withdrawn, renewed }, "build").await?;
     job.lake.delete_receipts(&done).await?;
     job.lake.delete_withdrawals(&withdrawals).await?;
     Ok(())
@@ -136,11 +139,13 @@ async fn change(
         .collect();
     going.extend(withdrawals.iter().map(|w| (w.object_id, (w.state, w.reason.as_deref()))));
     let withdrawn = in_new_state(ledger, &going).await?;
-    let mut renewed = hours.clone();
+    let given_otherwise = applied_otherwise(ledger, &known, &receipts).await?;
+    let mut renewed = hours_fed(ledger, &given_otherwise).await?;
+    renewed.extend(hours.iter().cloned());
     // A build that was killed may have brought the events of an overtaken version in before it told the ledger.
     renewed.extend(overtaken.iter().flat_map(|r| r.hours.iter().map(|h| (r.object.source.clone(), h.hour))));
     let idle = overtaken.iter().chain(&unwanted).map(Receipt::id).collect();
-    Ok((Change { receipts, withdrawn, renewed }, idle))
+    Ok((Change { receipts, withdrawn, given_otherwise, renewed }, idle))
 }
 
 /// What becomes of the receipts that wait.
@@ -194,6 +199,34 @@ fn written(receipt: &Receipt) -> (Micros, Digest) {
 fn is_overtaken(receipt: &Receipt, known: &[KnownObject]) -> bool {
     let is_later = |v: &KnownObject| v.etag != receipt.object.etag && (v.written_at, v.object_id) > written(receipt);
     receipt.object.gone && known.iter().any(is_later)
+}
+
+/// The ledger's rows of versions that were applied before under the id they have now, and gave something else. A receipt that is
+/// applied again after a crash gave the same, and is nothing to make anything anew for.
+async fn applied_otherwise(
+    ledger: &Ledger,
+    known: &KnownObjects,
+    receipts: &[Receipt],
+) -> Result<Vec<ObjectRow>, JobError> {
+    let is_applied = |receipt: &&Receipt| {
+        versions(known, receipt).iter().any(|v| v.object_id == receipt.object_id && v.state == ObjectState::Applied)
+    };
+    let now: BTreeMap<Digest, ObjectRow> =
+        receipts.iter().filter(is_applied).map(|r| (r.object_id, ObjectRow::applied(r))).collect();
+    if now.is_empty() {
+        return Ok(Vec::new());
+    }
+    let rows = ledger.objects(ALL_DAYS).await?.into_iter().filter(|row| row.state == ObjectState::Applied);
+    let gave = |row: &ObjectRow| (row.records, row.staged, row.rejects, row.control, row.event_times);
+    Ok(rows.filter(|row| now.get(&row.object_id).is_some_and(|now| gave(now) != gave(row))).collect())
+}
+
+/// The hours that these versions gave records to.
+pub(crate) async fn hours_fed(ledger: &Ledger, rows: &[ObjectRow]) -> Result<BTreeSet<(String, UtcHour)>, JobError> {
+    let Some(hours) = hours_spanned(rows, &BTreeSet::new()) else { return Ok(BTreeSet::new()) };
+    let ids: BTreeSet<Digest> = rows.iter().map(|row| row.object_id).collect();
+    let fed = ledger.object_hours(hours).await?.into_iter().filter(|row| ids.contains(&row.object_id));
+    Ok(fed.map(|row| (row.source, row.hour)).collect())
 }
 
 /// What the ledger knows of a receipt's key.

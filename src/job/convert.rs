@@ -5,13 +5,15 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use arrow::array::RecordBatch;
 use futures::StreamExt;
 use tokio::sync::mpsc;
 
 use crate::base::Micros;
 use crate::decode::{Counts, DECODER_GENERATION, Decoder, Space};
 use crate::lake::{
-    KnownObject, KnownObjects, Ledger, ObjectState, ObjectVersion, Receipt, ReceiptId, StageWriter, Withdrawal,
+    KnownObject, KnownObjects, LakeError, Ledger, ObjectState, ObjectVersion, Receipt, ReceiptId, StageWriter,
+    Withdrawal,
 };
 use crate::source::{LandingObject, Place, fetch, list};
 
@@ -86,9 +88,9 @@ pub struct Scope {
 }
 
 impl Scope {
-    fn holds(&self, object: &LandingObject) -> bool {
-        let named = self.prefixes.is_empty() || self.prefixes.iter().any(|p| object.key.starts_with(p.as_str()));
-        let arrived = object.arrived_at;
+    /// Whether an object of that key that arrived then is looked at.
+    pub(crate) fn holds(&self, key: &str, arrived: Micros) -> bool {
+        let named = self.prefixes.is_empty() || self.prefixes.iter().any(|prefix| key.starts_with(prefix.as_str()));
         named && self.from.is_none_or(|from| arrived >= from) && self.to.is_none_or(|to| arrived < to)
     }
 }
@@ -196,7 +198,7 @@ fn find_new(
     }
     let (mut new, mut overtaken) = (Vec::new(), Vec::new());
     for object in listing {
-        if !scope.holds(&object) {
+        if !scope.holds(&object.key, object.arrived_at) {
             continue;
         }
         let waiting = waiting_for.get(object.key.as_str()).map_or(&[][..], Vec::as_slice);
@@ -219,7 +221,7 @@ fn find_new(
 }
 
 /// A receipt of an older version of the object, not yet built, must not be applied beside the new one.
-async fn forget_older(job: &Job, waiting: &[Receipt], receipt: Receipt) -> Result<Receipt, JobError> {
+pub(crate) async fn forget_older(job: &Job, waiting: &[Receipt], receipt: Receipt) -> Result<Receipt, JobError> {
     let of_object = |r: &&Receipt| r.object.source == receipt.object.source && r.object.key == receipt.object.key;
     let older = waiting.iter().filter(of_object).filter(|r| r.object_id != receipt.object_id);
     job.lake.withdraw(&older.map(overtaken_by_another).collect::<Vec<_>>()).await?;
@@ -260,6 +262,24 @@ impl Spaces {
     }
 }
 
+/// Takes what is decoded of an object, batch by batch.
+pub(crate) trait Taker: Send + 'static {
+    /// Takes events in the order of the records.
+    fn events(&mut self, batch: &RecordBatch) -> Result<(), LakeError>;
+    /// Takes rejects in the order of the records.
+    fn rejects(&mut self, batch: &RecordBatch) -> Result<(), LakeError>;
+}
+
+impl Taker for StageWriter {
+    fn events(&mut self, batch: &RecordBatch) -> Result<(), LakeError> {
+        self.push(batch)
+    }
+
+    fn rejects(&mut self, batch: &RecordBatch) -> Result<(), LakeError> {
+        self.push_rejects(batch)
+    }
+}
+
 /// Converts one object: its staged files first, its receipt last.
 pub(crate) async fn convert_object(
     job: &Job,
@@ -269,6 +289,18 @@ pub(crate) async fn convert_object(
     spaces: &Spaces,
 ) -> Result<Receipt, JobError> {
     let writer = job.lake.stage(source.plan.table(), version_of(source, object), job.limits.hours_max)?;
+    let (writer, counts) = decode(source, place, object, spaces, writer).await?;
+    Ok(writer.finish(counts.records, counts.control, DECODER_GENERATION).await?)
+}
+
+/// Decodes one object on a thread of its own while it is read, and gives back who took what came of it.
+pub(crate) async fn decode<T: Taker>(
+    source: &Source,
+    place: &Place,
+    object: &LandingObject,
+    spaces: &Spaces,
+    taker: T,
+) -> Result<(T, Counts), JobError> {
     let plan = source.plan.clone();
     let (sender, receiver) = mpsc::channel(PIECES_IN_FLIGHT);
     let key = object.key.clone();
@@ -276,7 +308,7 @@ pub(crate) async fn convert_object(
     let spaces = spaces.clone();
     let decoding = tokio::task::spawn_blocking(move || {
         let mut decoder = Decoder::with_space(&plan, &key, arrived_at, spaces.take());
-        let decoded = decode_into(&mut decoder, &key, receiver, writer);
+        let decoded = decode_into(&mut decoder, &key, receiver, taker);
         spaces.give(decoder.into_space());
         decoded
     });
@@ -296,34 +328,33 @@ pub(crate) async fn convert_object(
     let decoded = decoding.await;
     // To the decoder a body that broke off looks like the end of the object: what it made of it is dropped here.
     read?;
-    let (writer, counts) = decoded.map_err(|_| JobError::Stopped { key: object.key.clone() })??;
-    Ok(writer.finish(counts.records, counts.control, DECODER_GENERATION).await?)
+    decoded.map_err(|_| JobError::Stopped { key: object.key.clone() })?
 }
 
-fn decode_into(
+fn decode_into<T: Taker>(
     decoder: &mut Decoder,
     key: &str,
     mut pieces: mpsc::Receiver<bytes::Bytes>,
-    mut writer: StageWriter,
-) -> Result<(StageWriter, Counts), JobError> {
+    mut taker: T,
+) -> Result<(T, Counts), JobError> {
     let failed = |source| JobError::Object { key: key.to_owned(), source };
     while let Some(piece) = pieces.blocking_recv() {
         decoder.push(&piece).map_err(failed)?;
-        drain(decoder, &mut writer)?;
+        drain(decoder, &mut taker)?;
     }
     decoder.end();
-    drain(decoder, &mut writer)?;
+    drain(decoder, &mut taker)?;
     decoder.finish().map_err(failed)?;
-    drain(decoder, &mut writer)?;
-    Ok((writer, decoder.counts()))
+    drain(decoder, &mut taker)?;
+    Ok((taker, decoder.counts()))
 }
 
-fn drain(decoder: &mut Decoder, writer: &mut StageWriter) -> Result<(), JobError> {
+fn drain(decoder: &mut Decoder, taker: &mut impl Taker) -> Result<(), JobError> {
     while let Some(events) = decoder.next_events() {
-        writer.push(&events)?;
+        taker.events(&events)?;
     }
     while let Some(rejects) = decoder.next_rejects() {
-        writer.push_rejects(&rejects)?;
+        taker.rejects(&rejects)?;
     }
     Ok(())
 }

@@ -16,6 +16,7 @@ pub mod notified;
 mod progress;
 pub mod publish;
 mod renew;
+pub mod replay;
 mod rows;
 pub mod trace;
 pub mod verify;

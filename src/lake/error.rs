@@ -116,7 +116,7 @@ pub enum LakeError {
         object: String,
     },
     /// An object spreads over more hours than allowed.
-    #[error("object `{object}` has events of more than {hours_max} different hours")]
+    #[error("object `{object}` has events of more than {hours_max} different hours (`hours_max` under [limits])")]
     TooManyHours {
         /// The landing object.
         object: String,

@@ -40,6 +40,15 @@ pub struct LedgerChange {
     pub applied: Vec<Receipt>,
     /// Versions that no longer feed the tables: their new state. Their hours and rejects leave the ledger.
     pub withdrawn: Vec<ObjectRow>,
+    /// What the ledger held of versions that are applied again under the same id and gave something else before: that goes.
+    pub renewed: Vec<ObjectRow>,
+}
+
+impl LedgerChange {
+    /// Versions whose former hours and rejects leave the ledger.
+    fn leaving(&self) -> impl Iterator<Item = &ObjectRow> {
+        self.withdrawn.iter().chain(&self.renewed)
+    }
 }
 
 /// Every version the ledger knows of an object, by source and key.
@@ -126,7 +135,7 @@ impl Ledger {
                 rows.push(row);
             }
         }
-        for row in &change.withdrawn {
+        for row in change.leaving() {
             // An object's hours lie between its events, or at its arrival.
             let arrived = row.object.arrived_at.day();
             let (first, last) = row.event_times.map_or((arrived, arrived), |(low, high)| (low.day(), high.day()));
@@ -158,7 +167,7 @@ impl Ledger {
             ids.insert(receipt.object_id.to_string());
             rows.extend(batches);
         }
-        for row in change.withdrawn.iter().filter(|row| row.rejects > 0) {
+        for row in change.leaving().filter(|row| row.rejects > 0) {
             edits.at(row.reject_slot()).0.insert(row.object_id.to_string());
         }
         edits.replacements(&self.rejects, &["source_object", "source_position", "object_id"]).await

@@ -126,9 +126,9 @@ fn a_bomb_is_stopped_at_the_limit() {
     shell.write("landing/nested.gz", gz(&gz(&gz(&gz(edge_records(0..1).as_bytes())))));
     shell.write("landing/good.tsv", edge_records(0..1));
     assert_snapshot!(shell.run(&["run"]).err, @"
-    edge: bomb-in-a-bomb.gz cannot be converted: it unpacks to more than 8000000 bytes, the limit for one object; it is tried again by the next run
-    edge: bomb.gz cannot be converted: it unpacks to more than 8000000 bytes, the limit for one object; it is tried again by the next run
-    edge: nested.gz cannot be converted: it is compressed more than 3 times over; it is tried again by the next run
+    edge: bomb-in-a-bomb.gz cannot be converted: it unpacks to more than 8000000 bytes, the limit for one object (`object_bytes_max` under [limits]); it is tried again by the next run
+    edge: bomb.gz cannot be converted: it unpacks to more than 8000000 bytes, the limit for one object (`object_bytes_max` under [limits]); it is tried again by the next run
+    edge: nested.gz cannot be converted: it is compressed more than 3 times over (`nesting_max` under [limits]); it is tried again by the next run
     ");
     assert_eq!(events(&shell), "1");
 }

@@ -2,7 +2,9 @@
 
 mod fixtures;
 mod formats;
+mod injection;
 mod keys;
+mod limits;
 mod objects;
 mod origin;
 mod own_json;
@@ -22,7 +24,7 @@ use flate2::write::GzEncoder;
 use meterlake::base::Micros;
 use meterlake::decode::{
     ClientIp, Constants, Counts, DecodePlan, Decoder, FieldSet, Format, Identifies, KeySecret, KeySpec, Limits,
-    ObjectError, OwnJson, Privacy, SourceSpec, SpecError, Template, key_ref,
+    Missing, ObjectError, OwnJson, Privacy, SourceSpec, SpecError, Template, key_ref,
 };
 
 /// The fields of most CloudFront records here, in a record's order, and what stands in them unless a test says otherwise.

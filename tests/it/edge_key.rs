@@ -1,5 +1,6 @@
 //! What `deploy/cloudfront/api-key.js` logs is billed as that file says: one key to its owner, several held, none
-//! anonymous, and a key that could not be hashed held under a name that says so.
+//! anonymous, and a key that could not be hashed held under a name that says so. Where the function did not run, nothing is
+//! logged: held too, unless the configuration says otherwise.
 
 use std::fs;
 use std::path::Path;
@@ -70,6 +71,8 @@ fn each_token_of_the_edge_function_is_billed_or_held_as_it_says() {
         format!("v1;k={print};k={other}"),
         "v1;k=no-secret".to_owned(),
         "v1;k=acmeid0001".to_owned(),
+        // The function did not run.
+        "-".to_owned(),
     ];
     let shell = lake(&tokens, &format!("acme,acmeid0001,{print},,2026-01-01,\n"));
     let ran = shell.run(&["run"]);
@@ -78,7 +81,7 @@ fn each_token_of_the_edge_function_is_billed_or_held_as_it_says() {
         "anonymous,,,1".to_owned(),
         "mapped,acmeid0001,acme,1".to_owned(),
         format!("mapped,{print},acme,2"),
-        "truncated,,,1".to_owned(),
+        "truncated,,,2".to_owned(),
         format!("unmapped,{other},,1"),
         "unmapped,no-secret,,1".to_owned(),
     ];
@@ -86,6 +89,22 @@ fn each_token_of_the_edge_function_is_billed_or_held_as_it_says() {
     got.sort();
     expected.sort();
     assert_eq!(got, expected);
+}
+
+#[test]
+fn a_behaviour_without_the_function_is_free_only_if_the_configuration_says_so() {
+    let fates = |missing: &str| {
+        let shell = lake(&["-".to_owned(), "v1".to_owned()], "");
+        let config = fs::read_to_string(shell.path("meterlake.toml")).unwrap();
+        shell.write("meterlake.toml", config.replace("plain = true", &format!("plain = true{missing}")));
+        let ran = shell.run(&["run"]);
+        assert!(ran.code < 2, "{}", ran.all());
+        assert!(shell.run(&["run"]).out.contains("Nothing is new"));
+        shell.query(FATES)
+    };
+    assert_eq!(fates(""), ["anonymous,,,1", "truncated,,,1"]);
+    assert_eq!(fates(", missing = \"held\""), ["anonymous,,,1", "truncated,,,1"]);
+    assert_eq!(fates(", missing = \"anonymous\""), ["anonymous,,,2"]);
 }
 
 #[test]

@@ -351,7 +351,7 @@ fn no_secret_is_kept_or_told() {
     lab.edge("half.gz", &gz(&lines(&hits))[..60]);
     lab.edge("fields.gz", gz(&lines(&hits.iter().map(|line| format!("{line}\textra")).collect::<Vec<_>>())));
     let mut told = String::new();
-    for command in [&["run"][..], &["run", "--json"], &["status"], &["rejects", "--limit", "1000"], &["verify"]] {
+    for command in [&["run"][..], &["run", "--json"], &["status"], &["rejects", "--samples", "1000"], &["verify"]] {
         told += &lab.meterlake(command).all();
     }
     let rejects: usize = lab.query("SELECT COUNT(*) AS n FROM rejects")[0].parse().unwrap();

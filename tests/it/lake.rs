@@ -93,6 +93,7 @@ on_every_store! {
     values_that_do_not_repeat_are_kept_as_they_are
     the_ledger_replaces_by_object
     withdrawn_objects_leave_the_ledger_s_hours
+    an_object_applied_again_leaves_nothing_of_before
     vacuum_spares_what_may_be_needed
     many_commits_are_checkpointed
     every_crash_is_healed_by_running_again
@@ -551,7 +552,7 @@ async fn the_ledger_replaces_by_object(place: Place) {
     let rows = [row("k", h5, 1, "a", 1), row("k", h5, 2, "b", 2), row("k", h6, 3, "c", 3)];
     let one = stage_with_rejects(&lake, object("one"), &rows, 2).await;
     let two = stage_with_rejects(&lake, object("two"), &rows[..1], 0).await;
-    let change = LedgerChange { applied: vec![two.clone(), one.clone()], withdrawn: Vec::new() };
+    let change = LedgerChange { applied: vec![two.clone(), one.clone()], ..Default::default() };
     Ledger::open(&lake).await.unwrap().commit(&change, "build").await.unwrap();
 
     let ledger = Ledger::open(&lake).await.unwrap();
@@ -595,14 +596,14 @@ async fn withdrawn_objects_leave_the_ledger_s_hours(place: Place) {
     let rows = [row("k", hour("2026-10-01T05"), 1, "a", 1), row("k", hour("2026-09-30T06"), 3, "c", 3)];
     let one = stage_with_rejects(&lake, object("one"), &rows, 2).await;
     let two = stage_with_rejects(&lake, object("two"), &rows, 1).await;
-    let change = LedgerChange { applied: vec![one.clone(), two.clone()], withdrawn: Vec::new() };
+    let change = LedgerChange { applied: vec![one.clone(), two.clone()], ..Default::default() };
     Ledger::open(&lake).await.unwrap().commit(&change, "build").await.unwrap();
     let gone = ObjectRow {
         state: ObjectState::Retracted,
         reason: Some("staging logs".to_owned()),
         ..ObjectRow::applied(&one)
     };
-    let change = LedgerChange { applied: Vec::new(), withdrawn: vec![gone.clone()] };
+    let change = LedgerChange { withdrawn: vec![gone.clone()], ..Default::default() };
     Ledger::open(&lake).await.unwrap().commit(&change, "retract").await.unwrap();
     let ledger = Ledger::open(&lake).await.unwrap();
     let all = HalfOpen::new(hour("2026-09-01T00"), None).unwrap();
@@ -611,6 +612,27 @@ async fn withdrawn_objects_leave_the_ledger_s_hours(place: Place) {
     assert_eq!(ledger.rejects.files()[0].rows, 1);
     let objects = ledger.objects(HalfOpen::new(one.object.arrived_at.day(), None).unwrap()).await.unwrap();
     assert_eq!(objects, [gone, ObjectRow::applied(&two)]);
+}
+
+/// The same version under the same settings, and yet it gives something else: another program has read it.
+async fn an_object_applied_again_leaves_nothing_of_before(place: Place) {
+    let lake = place.open().await;
+    let (h5, h6) = (hour("2026-10-01T05"), hour("2026-10-01T06"));
+    let before = stage_with_rejects(&lake, object("one"), &[row("k", h5, 1, "a", 1)], 2).await;
+    let change = LedgerChange { applied: vec![before.clone()], ..Default::default() };
+    Ledger::open(&lake).await.unwrap().commit(&change, "build").await.unwrap();
+    let after = stage_with_rejects(&lake, object("one"), &[row("k", h6, 2, "b", 2)], 0).await;
+    let change =
+        LedgerChange { applied: vec![after.clone()], renewed: vec![ObjectRow::applied(&before)], ..Default::default() };
+    for _ in 0..2 {
+        Ledger::open(&lake).await.unwrap().commit(&change, "build").await.unwrap();
+        let ledger = Ledger::open(&lake).await.unwrap();
+        let hours = ledger.object_hours(HalfOpen::new(h5, None).unwrap()).await.unwrap();
+        assert_eq!(hours.iter().map(|h| (h.hour, h.records, h.rejects)).collect::<Vec<_>>(), [(h6, 1, 0)]);
+        let days = HalfOpen::new(after.object.arrived_at.day(), None).unwrap();
+        assert!(ledger.rejected(days).await.unwrap().is_empty());
+        assert_eq!(ledger.objects(days).await.unwrap(), [ObjectRow::applied(&after)]);
+    }
 }
 
 async fn vacuum_spares_what_may_be_needed(place: Place) {
@@ -784,7 +806,7 @@ async fn job(place: &Place, store: Arc<dyn ObjectStore>) -> Result<(), LakeError
         replace.push(Replacement { slot: unit.slot(), new: united.new });
     }
     table.commit(replace, "build").await?;
-    let change = LedgerChange { applied: receipts.clone(), withdrawn: Vec::new() };
+    let change = LedgerChange { applied: receipts.clone(), ..Default::default() };
     Ledger::open(&lake).await?.commit(&change, "build").await?;
     lake.delete_receipts(&receipts.iter().map(Receipt::id).collect::<Vec<_>>()).await
 }

@@ -23,6 +23,7 @@ mod model;
 mod publish;
 mod quickstart;
 mod races;
+mod rejects;
 mod repo;
 mod s3;
 mod settings;

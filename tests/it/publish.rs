@@ -16,7 +16,7 @@ use meterlake::job::publish::{
     Holder, Hours, Listed, MonthTotals, PublishReport, Put, Stamp, State, Total, TotalName, TotalRules, TotalsError,
     TotalsTable, UsageRow, Wish, publish,
 };
-use meterlake::model::EngineOptions;
+use meterlake::model::{CoverageRules, EngineOptions};
 
 use super::lab::{Call, Hit, Key, Lab, at, block_on, lines};
 use super::shell::{SECRET, gz};
@@ -201,7 +201,7 @@ async fn derivation(lab: &Lab) -> (meterlake::job::Job, Derivation) {
         start: billing.and_then(|billing| billing.start),
         config,
         has_rates: billing.is_some_and(|billing| billing.rates.is_some()),
-        heartbeat: job.sources.iter().filter(|source| source.heartbeat).map(|source| source.name.clone()).collect(),
+        coverage: CoverageRules::default(),
         engine: EngineOptions { memory_bytes_max: 256 << 20, partitions: 2.try_into().unwrap() },
     };
     (job, with)

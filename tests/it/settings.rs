@@ -8,7 +8,7 @@ use arrow::util::pretty::pretty_format_batches;
 use insta::assert_snapshot;
 use meterlake::cli::init;
 use meterlake::cli::settings::{Settings, SettingsError};
-use meterlake::decode::{Format, KeySecret, KeySpec};
+use meterlake::decode::{Format, KeySecret, KeySpec, Missing};
 use proptest::prelude::*;
 use tempfile::TempDir;
 
@@ -417,6 +417,48 @@ location = "landing/v1"
     assert_eq!(settings.sources[1].spec.key, key);
     assert!(matches!(&settings.sources[2].spec.format, Format::CloudFrontStandard(sets) if sets[0].fields.len() == 4));
     assert!(matches!(&settings.sources[3].spec.format, Format::CloudFrontStandard(sets) if sets.is_empty()));
+}
+
+#[test]
+fn what_missing_log_data_means_is_said_in_its_key() {
+    let with = |key: &str| {
+        let source = "[[source]]\nname = \"edge\"\nkind = \"cloudfront-standard\"\nlocation = \"landing/standard\"\n";
+        Files::new(&[ORIGIN, METER, source, &format!("key = {key}\n")])
+    };
+    let missing = |key: &str| match with(key).load().unwrap().sources[1].spec.key {
+        KeySpec::LogData { missing, .. } => missing,
+        ref other => panic!("{other}"),
+    };
+    assert_eq!(missing(r#"{ log_data = "k", plain = true }"#), Missing::Held);
+    assert_eq!(missing(r#"{ log_data = "k", plain = true, missing = "held" }"#), Missing::Held);
+    assert_eq!(missing(r#"{ log_data = "k", plain = true, missing = "anonymous" }"#), Missing::Anonymous);
+    // Another meaning is another configuration, and the default is the same written out or not.
+    let digest = |key: &str| with(key).load().unwrap().text_digest;
+    assert_eq!(
+        digest(r#"{ log_data = "k", plain = true }"#),
+        digest(r#"{ log_data = "k", plain = true, missing = "held" }"#)
+    );
+    assert_ne!(
+        digest(r#"{ log_data = "k", plain = true }"#),
+        digest(r#"{ log_data = "k", plain = true, missing = "anonymous" }"#)
+    );
+    assert_snapshot!(with(r#"{ log_data = "k", plain = true, missing = "free" }"#).wrong(), @"meterlake.toml:20: `missing` must be one of `held`, `anonymous`");
+    assert_snapshot!(with(r#"{ query = "k", missing = "held" }"#).wrong(), @"meterlake.toml:20: `missing` is for `log_data`: it says what a request is for which no function wrote any");
+}
+
+#[test]
+fn limits_are_read_and_have_bounds() {
+    let limits = |text: &str| Files::new(&[ORIGIN, METER, "[limits]\n", text]).load().unwrap();
+    let (usual, set) = (limits(""), limits("json_depth_max = 16\nheader_bytes_max = 4096\n"));
+    assert_eq!((usual.limits.json_depth_max, usual.limits.header_bytes_max), (64, 16_384));
+    assert_eq!((set.limits.json_depth_max, set.limits.header_bytes_max), (16, 4_096));
+    assert_ne!(usual.text_digest, set.text_digest);
+    assert_eq!(usual.text_digest, limits("json_depth_max = 64\n").text_digest);
+    let wrong = Files::new(&[ORIGIN, METER, "[limits]\njson_depth_max = 65\nheader_bytes_max = 10\n"]).wrong();
+    assert_snapshot!(wrong, @"
+    meterlake.toml:17: `json_depth_max` must lie between 4 and 64
+    meterlake.toml:18: `header_bytes_max` must lie between 1024 and 1073741824
+    ");
 }
 
 #[test]

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use crate::base::{HalfOpen, Micros};
 use crate::billing::Billing;
-use crate::decode::{ClientIp, Format, Identifies, KeySpec, Limits};
+use crate::decode::{ClientIp, Format, Identifies, KeySpec, Limits, Missing};
 use crate::model::{Meter, MeterValue, SHORTFALL_MAX_PER_MILLE};
 
 use super::{Settings, SourceSettings};
@@ -35,6 +35,8 @@ pub(super) fn text(settings: &Settings) -> String {
         nesting_max,
         hours_max,
         parquet_bytes_max,
+        json_depth_max,
+        header_bytes_max,
     } = &settings.limits;
     let usual = Limits::default();
     let mut last = vec![
@@ -46,6 +48,8 @@ pub(super) fn text(settings: &Settings) -> String {
         ("document_bytes_max", json!(document_bytes_max), *document_bytes_max == usual.document_bytes_max),
         ("expansion_max", json!(expansion_max), *expansion_max == usual.expansion_max),
         ("parquet_bytes_max", json!(parquet_bytes_max), *parquet_bytes_max == usual.parquet_bytes_max),
+        ("json_depth_max", json!(json_depth_max), *json_depth_max == usual.json_depth_max),
+        ("header_bytes_max", json!(header_bytes_max), *header_bytes_max == usual.header_bytes_max),
     ] {
         if !is_usual {
             last.push(fact("limits", &[json!(name), value]));
@@ -93,7 +97,8 @@ fn source(source: &SourceSettings) -> Vec<String> {
     let key = match &spec.key {
         KeySpec::None => json!([]),
         KeySpec::Header(name) => json!(["header", name]),
-        KeySpec::LogData { name, plain } => json!(["log_data", name, plain]),
+        KeySpec::LogData { name, plain, missing: Missing::Held } => json!(["log_data", name, plain]),
+        KeySpec::LogData { name, plain, missing: Missing::Anonymous } => json!(["log_data", name, plain, "anonymous"]),
         KeySpec::Query(name) => json!(["query", name]),
         KeySpec::Path { path, plain } => json!(["path", path, plain]),
         KeySpec::Variable(name) => json!(["variable", name]),

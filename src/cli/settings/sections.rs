@@ -3,7 +3,7 @@
 use crate::base::document::{Item, Section};
 use crate::base::problem::suggestion;
 use crate::base::with_causes;
-use crate::decode::Limits;
+use crate::decode::{JSON_DEPTH_MAX, Limits};
 use crate::model::{Meter, MeterError, MeterPart, MeterValue};
 
 use super::sources::{Declared, days, name};
@@ -118,6 +118,8 @@ pub(super) fn limits(root: &Section<'_>) -> (Limits, u32) {
         "nesting_max",
         "hours_max",
         "parquet_bytes_max",
+        "json_depth_max",
+        "header_bytes_max",
         "rejects_max_percent",
     ];
     let Some(section) = root.get("limits").and_then(|item| item.section(&known)) else {
@@ -145,6 +147,12 @@ pub(super) fn limits(root: &Section<'_>) -> (Limits, u32) {
     }
     if let Some(bytes) = number("parquet_bytes_max", 1_024..=1 << 40) {
         limits.parquet_bytes_max = bytes.unsigned_abs();
+    }
+    if let Some(levels) = size("json_depth_max", 4..=JSON_DEPTH_MAX as i64) {
+        limits.json_depth_max = levels;
+    }
+    if let Some(bytes) = size("header_bytes_max", 1_024..=1 << 30) {
+        limits.header_bytes_max = bytes;
     }
     if let Some(percent) = number("rejects_max_percent", 0..=100).and_then(|n| u32::try_from(n).ok()) {
         rejects_max_percent = percent;

@@ -6,7 +6,7 @@ use crate::base::problem::listed;
 use crate::base::time::ParseTimeError;
 use crate::billing::is_hashed;
 use crate::decode::{
-    Api, Constants, FieldSet, Format, Identifies, KeySpec, OwnJson, SourceSpec, Template, names_a_caller,
+    Api, Constants, FieldSet, Format, Identifies, KeySpec, Missing, OwnJson, SourceSpec, Template, names_a_caller,
 };
 use crate::schema::Table;
 
@@ -324,12 +324,14 @@ fn key(item: &Item<'_>, kind: Kind) -> Option<KeySpec> {
             item.problem("an API Gateway log has no headers: name a variable such as \"$context.identity.apiKeyId\"");
             None
         }
-        (Kind::CloudFrontRealtime, true) => edge_key(item, &["header", "log_data", "query", "plain"], FOR_EDGE),
+        (Kind::CloudFrontRealtime, true) => {
+            edge_key(item, &["header", "log_data", "query", "plain", "missing"], FOR_EDGE)
+        }
         (Kind::CloudFrontStandard, true) if item.any_section()?.get("header").is_some() => {
             item.problem(FOR_STANDARD);
             None
         }
-        (Kind::CloudFrontStandard, true) => edge_key(item, &["log_data", "query", "plain"], FOR_STANDARD),
+        (Kind::CloudFrontStandard, true) => edge_key(item, &["log_data", "query", "plain", "missing"], FOR_STANDARD),
         (Kind::Json, true) => {
             let section = item.section(&["path", "plain"])?;
             let plain = section.get("plain").map_or(Some(false), |item| item.boolean())?;
@@ -353,10 +355,12 @@ fn key(item: &Item<'_>, kind: Kind) -> Option<KeySpec> {
 fn edge_key(item: &Item<'_>, known: &[&str], usage: &str) -> Option<KeySpec> {
     let section = item.section(known)?;
     let plain = section.get("plain").map_or(Some(false), |item| item.boolean())?;
+    let words = [("held", Missing::Held), ("anonymous", Missing::Anonymous)];
+    let missing = section.get("missing").map_or(Some(Missing::default()), |item| item.word(&words))?;
     let text = |key: &str| section.get(key).map(|item| item.text().map(str::to_owned));
     let spec = match (text("header"), text("log_data"), text("query")) {
         (Some(name), None, None) => KeySpec::Header(name?.to_ascii_lowercase()),
-        (None, Some(name), None) => KeySpec::LogData { name: name?, plain },
+        (None, Some(name), None) => KeySpec::LogData { name: name?, plain, missing },
         (None, None, Some(name)) => KeySpec::Query(name?),
         _ => {
             section.problem(usage);
@@ -365,6 +369,10 @@ fn edge_key(item: &Item<'_>, known: &[&str], usage: &str) -> Option<KeySpec> {
     };
     if plain && !matches!(spec, KeySpec::LogData { .. }) {
         section.problem("`plain` is for `log_data`: what callers send in a header or query is a secret");
+        return None;
+    }
+    if let Some(item) = section.get("missing").filter(|_| !matches!(spec, KeySpec::LogData { .. })) {
+        item.problem("`missing` is for `log_data`: it says what a request is for which no function wrote any");
         return None;
     }
     Some(spec)

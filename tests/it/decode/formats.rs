@@ -6,11 +6,11 @@ use proptest::sample::{select, subsequence};
 
 use super::*;
 
-const CSV: &str = "$context.extendedRequestId,$context.requestTimeEpoch,$context.identity.apiKeyId,$context.path,$context.status,$context.identity.userAgent";
-const CLF: &str = r#"$context.identity.sourceIp - $context.identity.apiKeyId [$context.requestTime]"$context.httpMethod $context.path $context.protocol" $context.status $context.responseLength "$context.identity.userAgent" $context.extendedRequestId"#;
-const XML: &str = r#"<request id="$context.extendedRequestId"> <time>$context.requestTimeEpoch</time> <key>$context.identity.apiKeyId</key>
+pub(super) const CSV: &str = "$context.extendedRequestId,$context.requestTimeEpoch,$context.identity.apiKeyId,$context.path,$context.status,$context.identity.userAgent";
+pub(super) const CLF: &str = r#"$context.identity.sourceIp - $context.identity.apiKeyId [$context.requestTime]"$context.httpMethod $context.path $context.protocol" $context.status $context.responseLength "$context.identity.userAgent" $context.extendedRequestId"#;
+pub(super) const XML: &str = r#"<request id="$context.extendedRequestId"> <time>$context.requestTimeEpoch</time> <key>$context.identity.apiKeyId</key>
     <path>$context.path</path> <status>$context.status</status> <agent>$context.identity.userAgent</agent> </request>"#;
-const TSV: &str = "$context.extendedRequestId\t$context.requestTimeEpoch\t$context.path\t$context.identity.apiKeyId\t$context.status\t$context.identity.userAgent";
+pub(super) const TSV: &str = "$context.extendedRequestId\t$context.requestTimeEpoch\t$context.path\t$context.identity.apiKeyId\t$context.status\t$context.identity.userAgent";
 
 /// What stands for a variable unless a test says otherwise.
 const USUAL: [(&str, &str); 14] = [
@@ -31,7 +31,7 @@ const USUAL: [(&str, &str); 14] = [
 ];
 
 /// A record as API Gateway makes it of a format: nothing is escaped, and what is not there is `-`.
-fn render(format: &str, values: &[(&str, &str)]) -> String {
+pub(super) fn render(format: &str, values: &[(&str, &str)]) -> String {
     let (mut out, mut rest) = (String::new(), format);
     while let Some((fixed, after)) = rest.split_once("$context.") {
         out.push_str(fixed);
@@ -44,7 +44,7 @@ fn render(format: &str, values: &[(&str, &str)]) -> String {
     out + rest
 }
 
-fn keyed(format: &str) -> DecodePlan {
+pub(super) fn keyed(format: &str) -> DecodePlan {
     plan_of(templates(&[format]), variable("identity.apiKeyId"), &Limits::default()).unwrap()
 }
 

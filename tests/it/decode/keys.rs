@@ -87,7 +87,7 @@ fn a_parameter_with_the_key_is_removed_however_it_is_spelled() {
 #[test]
 fn a_secret_in_log_data_is_replaced_and_an_id_kept() {
     let log_data = |raw: &str, plain: bool| {
-        let key = KeySpec::LogData { name: "k".into(), plain };
+        let key = KeySpec::LogData { name: "k".into(), plain, missing: Missing::Held };
         only(&edge_with(&["viewer-request-log-data"], key), line(&[("viewer-request-log-data", raw)]))
     };
     let row = log_data("v1;k=S;x=1", false);
@@ -101,8 +101,25 @@ fn a_secret_in_log_data_is_replaced_and_an_id_kept() {
     let row = log_data(&cut, false);
     assert_none(&row, "truncated");
     assert!(!row["log_data"].contains("TESTK"));
-    assert_none(&log_data("-", false), "absent");
+    assert_none(&log_data("v1", false), "absent");
     assert_eq!(log_data("v1;k=a;z=%4", true)["log_data"], "v1;k=a;z=%4");
+}
+
+/// A cache behaviour without the function: nobody knows whose request it was, unless the configuration says nobody's.
+#[test]
+fn what_no_function_wrote_log_data_for_is_held_unless_told() {
+    let with = |missing: Missing, raw: &str| {
+        let key = KeySpec::LogData { name: "k".into(), plain: true, missing };
+        only(&edge_with(&["viewer-request-log-data"], key), line(&[("viewer-request-log-data", raw)]))
+    };
+    for raw in ["-", ""] {
+        assert_none(&with(Missing::Held, raw), "truncated");
+        assert_none(&with(Missing::Anonymous, raw), "absent");
+    }
+    // The function ran, and there was no key.
+    assert_none(&with(Missing::Held, "v1"), "absent");
+    let cookies = standard::plan(&[], standard::log_data());
+    assert_none(&only(&cookies, standard::header() + &standard::row_with("viewer-request-log-data", "-")), "truncated");
 }
 
 #[test]
@@ -145,6 +162,23 @@ fn cookies_and_authorizations_are_not_stored() {
     assert_eq!((good.events.len(), bad.reasons()), (1, vec!["no_time"]));
     for row in good.events.iter().chain(&bad.rejects) {
         assert!(row.values().all(|value| !value.contains("COOKIE1") && !value.contains("AUTH1")), "{row:?}");
+    }
+}
+
+/// A cookie needs no telling name, and may stand where the fields are not what they should be.
+#[test]
+fn an_excerpt_hides_cookies_wherever_they_stand() {
+    let cookie = ("cs-cookie", "SECRET1;%20theme=SECRET2");
+    let good = read(&edge(header_key()), line(&[cookie, ("timestamp", "-")]));
+    let short = line(&[("cs-cookie", "sid=SECRET1;%20theme=SECRET2")]).replacen('\t', " ", 1);
+    let short = read(&edge(header_key()), short + &line(&[]));
+    let log = standard::header() + &standard::row_with("cs(Cookie)", "SECRET1").replace("2026-02-03", "today");
+    let standard = read(&standard::plan(&[], standard::log_data()), log);
+    let record = r#"{"id":"r-1","headers":{"cookie":["sid=SECRET1"],"authorization":{"scheme":"x","value":"SECRET2"}},"cookies":{"sid":"SECRET1"}}"#;
+    let own = read(&own_json::backend(), record);
+    for (read, reason) in [(&good, "no_time"), (&short, "columns"), (&standard, "bad_time"), (&own, "no_time")] {
+        assert_eq!(read.reasons(), [reason]);
+        assert!(!read.rejects[0]["excerpt"].contains("SECRET"), "{:?}", read.rejects);
     }
 }
 

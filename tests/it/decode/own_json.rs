@@ -3,10 +3,14 @@
 use super::*;
 
 fn own(table: &str, columns: &[(&str, &str)], key: KeySpec) -> Result<DecodePlan, SpecError> {
+    within(table, columns, key, &Limits::default())
+}
+
+fn within(table: &str, columns: &[(&str, &str)], key: KeySpec, limits: &Limits) -> Result<DecodePlan, SpecError> {
     let path = |path: &str| path.split('.').map(str::to_owned).collect();
     let columns = columns.iter().map(|(column, keys)| ((*column).to_owned(), path(keys))).collect();
     let table = meterlake::schema::Table::by_name(table).unwrap();
-    plan_of(Format::Json(OwnJson { table, columns }), key, &Limits::default())
+    plan_of(Format::Json(OwnJson { table, columns }), key, limits)
 }
 
 fn key(plain: bool) -> KeySpec {
@@ -28,7 +32,12 @@ pub(super) fn backend() -> DecodePlan {
     own("origin_requests", &COLUMNS, key(false)).unwrap()
 }
 
-const RECORD: &str = r#"{"level":"info","id":"r-1","ts":"2026-02-03T04:05:06.789Z","http":{"status":200,"url":"/v1/items?key=S","bytes":"1532","x":[{"id":1}]},"ms":12.9,"ip":"203.0.113.9","ua":"curl \"8\"","auth":{"key":"K1"}}"#;
+/// The same within limits.
+pub(super) fn backend_within(limits: &Limits) -> DecodePlan {
+    within("origin_requests", &COLUMNS, key(false), limits).unwrap()
+}
+
+pub(super) const RECORD: &str = r#"{"level":"info","id":"r-1","ts":"2026-02-03T04:05:06.789Z","http":{"status":200,"url":"/v1/items?key=S","bytes":"1532","x":[{"id":1}]},"ms":12.9,"ip":"203.0.113.9","ua":"curl \"8\"","auth":{"key":"K1"}}"#;
 
 #[test]
 fn values_are_found_by_their_paths() {

@@ -241,7 +241,7 @@ proptest! {
         let values = [("cs-uri-query", query.as_str()), ("viewer-request-log-data", log_data.as_str())];
         let values = if bare { &values[..1] } else { &values[..] };
         let fields: &[&str] = if bare { &[] } else { &["viewer-request-log-data"] };
-        let spec = if bare { KeySpec::Query("key".into()) } else { KeySpec::LogData { name: "key".into(), plain: false } };
+        let spec = if bare { KeySpec::Query("key".into()) } else { KeySpec::LogData { name: "key".into(), plain: false, missing: Missing::Held } };
         let values: Vec<_> = values.iter().copied().filter(|(name, _)| bare || *name != "cs-uri-query").collect();
         let good = line(&values);
         let bad = good.replace("1764000000.123", "never") + "x\t" + &good;

@@ -101,7 +101,7 @@ proptest! {
         ];
         let names: Vec<_> = pairs.iter().map(|(name, _)| *name).collect();
         let cells: Vec<_> = pairs.iter().map(|(_, value)| value.as_str()).collect();
-        let source_key = KeySpec::LogData { name: "k".into(), plain: false };
+        let source_key = KeySpec::LogData { name: "k".into(), plain: false, missing: Missing::Held };
         let row = match form {
             0 => only(&standard::plan(&[], source_key), format!("#Version: 1.0\n#Fields: {}\n{}\n", names.join(" "), cells.join("\t"))),
             1 => only(&standard::plan(&names, source_key), cells.join("\t")),

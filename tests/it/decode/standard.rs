@@ -15,11 +15,11 @@ pub(super) fn plan(fields: &[&str], key: KeySpec) -> DecodePlan {
     plan_of(Format::CloudFrontStandard(sets), key, &Limits::default()).unwrap()
 }
 
-fn log_data() -> KeySpec {
-    KeySpec::LogData { name: "k".into(), plain: false }
+pub(super) fn log_data() -> KeySpec {
+    KeySpec::LogData { name: "k".into(), plain: false, missing: Missing::Held }
 }
 
-const NAMES: [&str; 12] = [
+pub(super) const NAMES: [&str; 12] = [
     "date",
     "time",
     "sc-bytes",
@@ -33,7 +33,7 @@ const NAMES: [&str; 12] = [
     "x-host-header",
     "viewer-request-log-data",
 ];
-const VALUES: [&str; 12] = [
+pub(super) const VALUES: [&str; 12] = [
     "2026-02-03",
     "04:05:06",
     "1532",
@@ -48,12 +48,12 @@ const VALUES: [&str; 12] = [
     "v1;k=K1",
 ];
 
-fn header() -> String {
+pub(super) fn header() -> String {
     format!("#Version: 1.0\n#Fields: {}\n", NAMES.join(" "))
 }
 
 /// A row in which one value is another.
-fn row_with(name: &str, value: &str) -> String {
+pub(super) fn row_with(name: &str, value: &str) -> String {
     let cells = NAMES.iter().zip(VALUES).map(|(field, usual)| if *field == name { value } else { usual });
     cells.collect::<Vec<_>>().join("\t") + "\n"
 }
@@ -63,7 +63,7 @@ fn json_of(pairs: &[(&str, &str)]) -> String {
     format!("{{{}}}\n", pairs.iter().map(member).collect::<Vec<_>>().join(","))
 }
 
-fn json_with(name: &str, value: &str) -> String {
+pub(super) fn json_with(name: &str, value: &str) -> String {
     let pairs: Vec<_> =
         NAMES.iter().zip(VALUES).map(|(field, usual)| (*field, if *field == name { value } else { usual })).collect();
     json_of(&pairs)
@@ -235,7 +235,7 @@ fn a_query_key_is_not_known_where_the_query_is_not_logged() {
 }
 
 /// A Parquet object of these columns.
-fn parquet(columns: &[(&str, ArrayRef)]) -> Vec<u8> {
+pub(super) fn parquet(columns: &[(&str, ArrayRef)]) -> Vec<u8> {
     let batch = RecordBatch::try_from_iter(columns.iter().map(|(name, column)| (*name, column.clone()))).unwrap();
     compressed(&batch, Compression::UNCOMPRESSED)
 }
@@ -247,11 +247,11 @@ fn compressed(batch: &RecordBatch, compression: Compression) -> Vec<u8> {
     writer.into_inner().unwrap()
 }
 
-fn texts(values: &[&str]) -> ArrayRef {
+pub(super) fn texts(values: &[&str]) -> ArrayRef {
     Arc::new(StringArray::from(values.to_vec()))
 }
 
-fn parquet_rows(count: usize) -> Vec<u8> {
+pub(super) fn parquet_rows(count: usize) -> Vec<u8> {
     let ids: Vec<String> = (0..count).map(|number| format!("{number}==")).collect();
     let columns: Vec<(&str, ArrayRef)> = NAMES
         .iter()
@@ -295,7 +295,7 @@ fn parquet_objects_are_read_whatever_their_columns_are_called() {
     ]);
     let read = read(&plan, &renamed);
     assert_eq!(read.column("event_time"), ["2025-11-24T16:00:00.123Z", "2026-02-03T04:05:06Z"]);
-    assert_eq!((read.column("status"), read.column("key_state")), (vec!["200", "-"], vec!["present", "absent"]));
+    assert_eq!((read.column("status"), read.column("key_state")), (vec!["200", "-"], vec!["present", "truncated"]));
     assert_eq!(read.column("path"), ["/a", "/\u{fffd}\"%0A"]);
     assert_eq!((read.column("host")[0], read.column("distribution")[0]), ("api.example.com", "d1.cloudfront.net"));
     assert_eq!(read_chunks(&plan, renamed.chunks(7)).unwrap(), read);
