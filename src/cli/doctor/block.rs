@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use crate::decode::{FieldSet, Format, Identifies, KeySpec, SourceSpec, Template};
+use crate::decode::{FieldSet, Format, Identifies, KeySpec, Missing, SourceSpec, Template};
 
 /// Characters of a line of field names.
 const LINE_CHARS: usize = 110;
@@ -38,9 +38,10 @@ pub(super) fn block(spec: &SourceSpec, kind: &str, location: &str) -> String {
         KeySpec::Header(name) => {
             let _ = writeln!(text, "key = {{ header = {} }}", quoted(name));
         }
-        KeySpec::LogData { name, plain } => {
+        KeySpec::LogData { name, plain, missing } => {
             let plain = if *plain { ", plain = true" } else { "" };
-            let _ = writeln!(text, "key = {{ log_data = {}{plain} }}", quoted(name));
+            let missing = if *missing == Missing::Anonymous { ", missing = \"anonymous\"" } else { "" };
+            let _ = writeln!(text, "key = {{ log_data = {}{plain}{missing} }}", quoted(name));
         }
         KeySpec::Query(name) => {
             let _ = writeln!(text, "key = {{ query = {} }}", quoted(name));

@@ -4,9 +4,9 @@
 
 use std::collections::BTreeMap;
 
-use crate::decode::KeySpec;
 use crate::decode::key::elements;
 use crate::decode::text::{form_decode, percent_decode};
+use crate::decode::{KeySpec, Missing};
 
 use super::names::is_secret;
 use super::tree::plain;
@@ -138,7 +138,11 @@ impl Keys {
                 "whether `{name}` of the log data is a secret: it is taken for one and hashed; where it is a public id, add `plain = true`"
             )
         });
-        Some(Place { key: KeySpec::LogData { name: name.clone(), plain: hashed }, records, unknown })
+        Some(Place {
+            key: KeySpec::LogData { name: name.clone(), plain: hashed, missing: Missing::Held },
+            records,
+            unknown,
+        })
     }
 
     fn of_headers(&self) -> Option<Place> {
@@ -207,7 +211,10 @@ mod tests {
         let place = |views: &[EdgeView<'_>]| keys(views).place().map(|place| place.key);
         assert_eq!(place(&[query]), Some(KeySpec::Query("api_key".into())));
         assert_eq!(place(&[query, headers]), Some(KeySpec::Header("x-api-key".into())));
-        assert_eq!(place(&[query, headers, data]), Some(KeySpec::LogData { name: "k".into(), plain: true }));
+        assert_eq!(
+            place(&[query, headers, data]),
+            Some(KeySpec::LogData { name: "k".into(), plain: true, missing: Missing::Held })
+        );
         let id = EdgeView { log_data: Some(b"v1%3Bk%3Dcust_42"), ..EdgeView::default() };
         let found = keys(&[data, id]).place().unwrap();
         assert!(matches!(found.key, KeySpec::LogData { plain: false, .. }) && found.unknown.is_some());

@@ -138,7 +138,8 @@ impl Opened {
 
     fn values(&mut self, plain: &[u8], open: bool) -> usize {
         let limits = Limits::default();
-        let mut values = Values::new(limits.document_bytes_max.max(limits.record_bytes_max), false);
+        let mut values =
+            Values::new(limits.document_bytes_max.max(limits.record_bytes_max), limits.json_depth_max, false);
         let mut taken = Taken { opened: self, bytes: 0, documents: 0 };
         let mut whole = plain.len();
         // Neither can fail: taking does not.
