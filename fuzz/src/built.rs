@@ -196,5 +196,3 @@ fn check_blank(plan: &DecodePlan, record: &str, read: &Read) {
         assert!(schema.fields().iter().zip(columns).find(differ).is_none(), "{record:?}");
     }
 }
-
-

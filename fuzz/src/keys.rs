@@ -9,33 +9,32 @@ use meterlake::schema::Table;
 use crate::input::Input;
 use crate::object::check;
 use crate::pack::{encoded, quoted};
-use crate::plans::{OWN_EDGE, OWN_ORIGIN, header, log_data, own, path_key, plan, realtime, reference, standard, templates, variable};
+use crate::plans::{
+    OWN_EDGE, OWN_ORIGIN, header, log_data, own, path_key, plan, realtime, reference, standard, templates, variable,
+};
 
 const KEY: &str = "TESTKEY0TESTKEY1TESTKEY2";
 
 /// Fields in the order of a real-time record. Those without a value here are what callers choose.
-const REALTIME: [(&str, &str); 14] = [
+const REALTIME: [(&str, &str); 12] = [
     ("timestamp", "1764000000.123"),
     ("sc-status", "200"),
     ("cs-method", ""),
-    ("cs-host", ""),
     ("cs-uri-stem", ""),
     ("x-edge-request-id", "A=="),
     ("cs-user-agent", ""),
     ("cs-referer", ""),
     ("cs-cookie", ""),
     ("cs-uri-query", ""),
-    ("sc-content-type", ""),
     ("cs-headers", "list"),
     ("cs-headers-count", "3"),
     ("viewer-request-log-data", "data"),
 ];
-const STANDARD: [(&str, &str); 10] = [
+const STANDARD: [(&str, &str); 9] = [
     ("date", "2026-02-03"),
     ("time", "04:05:06"),
     ("x-edge-request-id", "A=="),
     ("cs-method", ""),
-    ("x-host-header", ""),
     ("cs-uri-stem", ""),
     ("cs(User-Agent)", ""),
     ("cs(Cookie)", ""),
@@ -43,7 +42,7 @@ const STANDARD: [(&str, &str); 10] = [
     ("viewer-request-log-data", "data"),
 ];
 /// Variables of a format, the same way.
-const VARIABLES: [(&str, &str); 11] = [
+const VARIABLES: [(&str, &str); 10] = [
     ("extendedRequestId", "A="),
     ("requestTimeEpoch", "1764000000456"),
     ("identity.apiKey", KEY),
@@ -51,7 +50,6 @@ const VARIABLES: [(&str, &str); 11] = [
     ("path", ""),
     ("identity.userAgent", ""),
     ("httpMethod", ""),
-    ("domainName", ""),
     ("error.responseType", ""),
     ("authorizer.customerId", ""),
     ("authorizer.cfid", ""),
@@ -109,14 +107,17 @@ impl Free<'_> {
     /// A value of a CloudFront record.
     fn field(&mut self, name: &str, told: &str, kind: usize) -> String {
         match told {
-            "" if name == "cs-uri-query" && kind == 2 => {
-                encoded(&[self.bytes().split(|&byte| byte == b'&').next().unwrap_or_default(), b"&key=", KEY.as_bytes()].concat())
-            }
+            "" if name == "cs-uri-query" && kind == 2 => encoded(
+                &[self.bytes().split(|&byte| byte == b'&').next().unwrap_or_default(), b"&key=", KEY.as_bytes()]
+                    .concat(),
+            ),
             "" => encoded(&self.bytes()),
             "list" if kind == 0 => format!("host:h%0Ax-other:{}%0AX-Api-Key:{KEY}%0A", encoded(&self.bytes())),
             "list" => format!("host:h%0Ax-other:{}%0Ax-last:x%0A", encoded(&self.bytes())),
             // A second token of that name would be nobody's.
-            "data" if kind != 0 && kind != 2 => encoded(format!("v1;x={};k={KEY}", self.text().replace(';', ",")).as_bytes()),
+            "data" if kind != 0 && kind != 2 => {
+                encoded(format!("v1;x={};k={KEY}", self.text().replace(';', ",")).as_bytes())
+            }
             "data" => encoded(&self.bytes()),
             told => told.to_owned(),
         }
@@ -130,7 +131,9 @@ impl Free<'_> {
         match kind {
             0..3 => fields(&REALTIME, &|_, value| value, "\t"),
             3 => format!("#Fields: {}\n{}", names(&STANDARD), fields(&STANDARD, &|_, value| value, "\t")),
-            4 => format!("{{{}}}", fields(&STANDARD, &|name, value| format!("{}:{}", quoted(name), quoted(&value)), ",")),
+            4 => {
+                format!("{{{}}}", fields(&STANDARD, &|name, value| format!("{}:{}", quoted(name), quoted(&value)), ","))
+            }
             5 | 6 => {
                 let mut text = if kind == 5 { json_format() } else { text_format() };
                 for (name, told) in VARIABLES {
@@ -143,10 +146,15 @@ impl Free<'_> {
             }
             _ => {
                 let text = |free: &mut Self| quoted(&free.text());
-                let mut inner = |names: &[&str]| names.iter().map(|name| format!("{}:{}", quoted(name), text(self))).collect::<Vec<_>>().join(",");
+                let mut inner = |names: &[&str]| {
+                    names.iter().map(|name| format!("{}:{}", quoted(name), text(self))).collect::<Vec<_>>().join(",")
+                };
                 let request = inner(&["method", "path", "query"]);
-                let outer = inner(&["user_agent", "subject", "error_type", "domain", "referer", "host", "method", "more"]);
-                format!(r#"{{"request_id":"A","event_time":1764000000.5,"status":200,"request":{{{request}}},{outer},"auth":{{"key":"{KEY}"}}}}"#)
+                let outer =
+                    inner(&["user_agent", "subject", "error_type", "domain", "referer", "host", "method", "more"]);
+                format!(
+                    r#"{{"request_id":"A","event_time":1764000000.5,"status":200,"request":{{{request}}},{outer},"auth":{{"key":"{KEY}"}}}}"#
+                )
             }
         }
     }

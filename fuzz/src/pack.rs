@@ -43,7 +43,8 @@ fn stored(bytes: &[u8]) -> Vec<u8> {
     let length = bytes.len() as u32;
     let sizes = [crc.sum(), length, length].map(u32::to_le_bytes).concat();
     let local = [b"PK\x03\x04\x14\0\0\0\0\0\0\0\0\0", &sizes[..], b"\x01\0\0\0e", bytes].concat();
-    let entry = [b"PK\x01\x02\x14\0\x14\0\0\0\0\0\0\0\0\0", &sizes[..], b"\x01\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0e"].concat();
+    let entry =
+        [b"PK\x01\x02\x14\0\x14\0\0\0\0\0\0\0\0\0", &sizes[..], b"\x01\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0e"].concat();
     let end = [entry.len() as u32, local.len() as u32].map(u32::to_le_bytes).concat();
     [&local[..], &entry, b"PK\x05\x06\0\0\0\0\x01\0\x01\0", &end, b"\0\0"].concat()
 }

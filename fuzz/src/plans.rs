@@ -37,8 +37,7 @@ const NESTED: &str = r#"{"who":{"ip":"$context.identity.sourceIp","key":{"id":"$
 const CSV: &str = "$context.extendedRequestId,$context.requestTimeEpoch,$context.identity.apiKeyId,$context.path,$context.status,$context.identity.userAgent";
 const CLF: &str = r#"$context.identity.sourceIp - $context.identity.apiKeyId [$context.requestTime]"$context.httpMethod $context.path $context.protocol" $context.status $context.responseLength "$context.identity.userAgent" $context.extendedRequestId"#;
 const XML: &str = r#"<request id="$context.extendedRequestId"> <time>$context.requestTimeEpoch</time> <key>$context.identity.apiKeyId</key> <path>$context.path</path> <status>$context.status</status> <agent>$context.identity.userAgent</agent> </request>"#;
-const OTHER: &str =
-    "at $context.requestTime: $context.extendedRequestId | $context.identity.apiKeyId | $context.routeKey | $context.authorizer.customerId";
+const OTHER: &str = "at $context.requestTime: $context.extendedRequestId | $context.identity.apiKeyId | $context.routeKey | $context.authorizer.customerId";
 
 pub(crate) fn secret() -> KeySecret {
     KeySecret(b"a secret of the fuzz targets".to_vec())
@@ -128,11 +127,7 @@ pub(crate) static REALTIME: LazyLock<Vec<DecodePlan>> = LazyLock::new(|| {
 });
 
 pub(crate) static STANDARDS: LazyLock<Vec<DecodePlan>> = LazyLock::new(|| {
-    twice([
-        (standard(""), log_data()),
-        (standard(STANDARD), log_data()),
-        (standard(""), KeySpec::Query("key".into())),
-    ])
+    twice([(standard(""), log_data()), (standard(STANDARD), log_data()), (standard(""), KeySpec::Query("key".into()))])
 });
 
 pub(crate) static JSONS: LazyLock<Vec<DecodePlan>> = LazyLock::new(|| {

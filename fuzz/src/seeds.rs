@@ -137,10 +137,14 @@ pub(crate) fn write(folder: &Path) -> io::Result<()> {
         put("unpack", 2 * PACKINGS + packing, format!("130{packing}1P1{LINE}").as_bytes())?;
     }
     put("unpack", 3 * PACKINGS, &[b"000", &gzip(&gzip(&gzip(&gzip(b"a"))))[..]].concat())?;
-    for (number, compression) in
-        [Compression::UNCOMPRESSED, Compression::SNAPPY, Compression::GZIP(Default::default()), Compression::ZSTD(Default::default())]
-            .into_iter()
-            .enumerate()
+    for (number, compression) in [
+        Compression::UNCOMPRESSED,
+        Compression::SNAPPY,
+        Compression::GZIP(Default::default()),
+        Compression::ZSTD(Default::default()),
+    ]
+    .into_iter()
+    .enumerate()
     {
         let objects = [parquet(compression, true), parquet(compression, false)];
         for (at, object) in objects.into_iter().enumerate() {
@@ -161,7 +165,8 @@ fn parquet(compression: Compression, dictionary: bool) -> Result<Vec<u8>, Parque
         ("viewer_request_log_data", Arc::new(StringArray::from(vec!["v1;k=K1", "-", "v1;k=K1"]))),
     ];
     let batch = RecordBatch::try_from_iter(columns).map_err(|error| ParquetError::External(Box::new(error)))?;
-    let properties = WriterProperties::builder().set_compression(compression).set_dictionary_enabled(dictionary).build();
+    let properties =
+        WriterProperties::builder().set_compression(compression).set_dictionary_enabled(dictionary).build();
     let mut writer = ArrowWriter::try_new(Vec::new(), batch.schema(), Some(properties))?;
     writer.write(&batch)?;
     writer.into_inner()
