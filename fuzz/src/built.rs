@@ -3,7 +3,7 @@
 
 use std::borrow::Cow;
 
-use meterlake::decode::{DecodePlan, Limits};
+use crate::decode::{DecodePlan, KeySpec, Limits};
 
 use crate::input::Input;
 use crate::object::{Read, check, read_by};
@@ -157,7 +157,7 @@ pub(crate) fn template(data: &[u8]) {
     let parts: Vec<_> = input.parts().into_iter().map(String::from_utf8_lossy).collect();
     let (format, free) = (&parts[0], &parts[1..]);
     let has_key = format.contains("$context.identity.apiKeyId");
-    let key = if has_key { variable("identity.apiKeyId") } else { meterlake::decode::KeySpec::None };
+    let key = if has_key { variable("identity.apiKeyId") } else { KeySpec::None };
     let plan = match plan(templates(&[format]), key, &Limits::default()) {
         Ok(plan) => plan,
         Err(error) => {

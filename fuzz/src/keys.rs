@@ -3,8 +3,8 @@
 
 use std::sync::LazyLock;
 
-use meterlake::decode::{DecodePlan, Format, KeySpec, Limits};
-use meterlake::schema::Table;
+use crate::decode::{DecodePlan, Format, KeySpec, Limits};
+use crate::schema::Table;
 
 use crate::input::Input;
 use crate::object::check;

@@ -3,10 +3,10 @@
 use std::cell::Cell;
 use std::collections::BTreeMap;
 
+use crate::base::Micros;
+use crate::decode::{Counts, DecodePlan, Decoder, ObjectError, REJECT_SCHEMA, Space};
 use arrow::array::{Array as _, ArrayRef, AsArray as _, RecordBatch};
 use arrow::datatypes::{DataType, Int64Type, TimestampMicrosecondType, UInt32Type};
-use meterlake::base::Micros;
-use meterlake::decode::{Counts, DecodePlan, Decoder, ObjectError, REJECT_SCHEMA, Space};
 
 /// Records whose texts are asked for, as `trace` asks.
 const WANTED: i64 = 64;

@@ -3,12 +3,12 @@
 
 use std::sync::LazyLock;
 
-use meterlake::base::Micros;
-use meterlake::decode::{
+use crate::base::Micros;
+use crate::decode::{
     ClientIp, Constants, DecodePlan, FieldSet, Format, Identifies, KeySecret, KeySpec, Limits, OwnJson, Privacy,
     SourceSpec, SpecError, Template, key_ref,
 };
-use meterlake::schema::Table;
+use crate::schema::Table;
 
 /// Fields of most CloudFront records here.
 pub(crate) const EDGE: &str = "timestamp c-ip sc-status sc-bytes cs-method cs-uri-stem x-edge-request-id cs-user-agent \

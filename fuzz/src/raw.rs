@@ -1,6 +1,6 @@
 //! Inputs that are objects as they come: a digit chooses the source, one the chunks, the rest is the object.
 
-use meterlake::decode::DecodePlan;
+use crate::decode::DecodePlan;
 
 use crate::input::Input;
 use crate::object::check;

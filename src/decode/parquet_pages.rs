@@ -54,6 +54,14 @@ struct Pages {
 
 impl Pages {
     fn of(column: &ColumnChunkMetaData, held: &[u8], limits: &Limits) -> Result<Self, ObjectError> {
+        let packing = column.compression();
+        // The others may unpack to anything.
+        if !matches!(
+            packing,
+            Compression::UNCOMPRESSED | Compression::SNAPPY | Compression::GZIP(_) | Compression::ZSTD(_)
+        ) {
+            return Err(ObjectError::BadParquet { what: "a compression other than Snappy, gzip and zstd" });
+        }
         let (start, length) = column.byte_range();
         let end = start.checked_add(length).and_then(|end| usize::try_from(end).ok());
         let mut rest = end.and_then(|end| held.get(start as usize..end)).ok_or_else(damaged)?;
@@ -68,7 +76,7 @@ impl Pages {
             }
             // Levels come before what is packed in pages of the second kind.
             let packed = if page.kind == DATA_V2 { packed.get(page.levels..).ok_or_else(damaged)? } else { packed };
-            if matches!(column.compression(), Compression::GZIP(_)) && !inflates_to(packed, page.plain) {
+            if matches!(packing, Compression::GZIP(_)) && !inflates_to(packed, page.plain) {
                 return Err(too_much());
             }
             match page.kind {
