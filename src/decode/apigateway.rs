@@ -346,13 +346,17 @@ impl OriginReader {
         c.key_state.text(if key.is_some() { "present" } else { "absent" });
         // A secret key may stand nowhere else in the row.
         let secret = hashed.as_ref().map(|hashed| &hashed.scrub);
-        c.subject.clean(first(&slots.subject));
+        let private = |value, column: &mut super::label::Label| match value {
+            Some(value) => column.private_bytes(value, secret),
+            None => column.null(),
+        };
+        private(first(&slots.subject), &mut c.subject);
         or(get(slots.account), &plan.constants.account, &mut c.account);
         or(None, &plan.constants.region, &mut c.region);
         c.api_id.clean(get(slots.api_id));
         or(get(slots.stage), &plan.constants.stage, &mut c.stage);
         c.domain.clean(get(slots.domain));
-        c.method.clean(get(slots.method));
+        private(get(slots.method), &mut c.method);
         c.route.clean(get(slots.route));
         match get(slots.path) {
             Some(path) => c.path.private_bytes(path, secret),
@@ -364,7 +368,7 @@ impl OriginReader {
         c.integration_latency_ms.append_option(int(integration_latency_ms));
         c.integration_status.append_option(small(integration_status));
         c.waf_response.clean(get(slots.waf_response));
-        c.error_type.clean(get(slots.error_type));
+        private(get(slots.error_type), &mut c.error_type);
         self.text.clear();
         match get(slots.client_ip).and_then(|raw| std::str::from_utf8(raw).ok()) {
             Some(ip) if push_client_ip(plan.client_ip, ip, &mut self.text) => {
@@ -372,10 +376,7 @@ impl OriginReader {
             }
             _ => c.client_ip.null(),
         }
-        match get(slots.user_agent) {
-            Some(agent) => c.user_agent.private_bytes(agent, secret),
-            None => c.user_agent.null(),
-        }
+        private(get(slots.user_agent), &mut c.user_agent);
         c.protocol.clean(get(slots.protocol));
         self.authorizer.clear();
         if push_properties(&slots.authorizer, get, &mut self.authorizer) {
@@ -383,7 +384,7 @@ impl OriginReader {
         } else {
             c.authorizer.null();
         }
-        c.edge_request_id.clean(first(&slots.edge_request_id));
+        private(first(&slots.edge_request_id), &mut c.edge_request_id);
         c.source_position.append_value(position);
         Ok(at)
     }

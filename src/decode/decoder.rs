@@ -414,6 +414,11 @@ impl Sink {
         };
         match unpacked {
             Err(detail) => self.reject(document, Reject::new("bad_raw_data", detail)),
+            // It would have to be read to its end before anything of it is believed.
+            Ok(plain) if matches!(self.reader, Reader::Standard(_)) && plain.starts_with(parquet_rows::MAGIC) => {
+                let detail = "a Parquet object in an error record of Firehose";
+                self.reject(document, Reject::new("bad_raw_data", detail))
+            }
             Ok(plain) => {
                 let mut framing = Framing::Undecided(Vec::new());
                 self.in_failed = true;

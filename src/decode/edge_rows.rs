@@ -242,7 +242,7 @@ impl EdgeRows {
             }
             (raw, _) => c.log_data.private(raw, key),
         }
-        c.method.decoded(record.get(METHOD));
+        c.method.private(record.get(METHOD), key);
         c.host.decoded(record.get(HOST));
         c.path.private(path, key);
         if query.is_some() {

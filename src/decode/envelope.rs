@@ -6,6 +6,9 @@ use super::json::{JsonError, Scalar, Scanner};
 /// The key that gives an envelope away. In a bare record it can only stand within a string, its quotes escaped.
 const SIGN: &[u8] = b"\"logEvents\"";
 
+/// Log events of one document; more take more memory than the document. CloudWatch Logs sends some thousand.
+const MESSAGES_MAX: usize = 1 << 20;
+
 /// What kind of document it is.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Kind {
@@ -93,6 +96,9 @@ impl Envelope {
                     return scanner.error("logEvents stands twice");
                 }
                 scanner.array(|scanner| {
+                    if messages.len() == MESSAGES_MAX {
+                        return scanner.error("more log events than any document has");
+                    }
                     messages.push(event(scanner, |text| {
                         let start = unescaped.len();
                         unescape(text, unescaped).map(|length| (length, Message::Unescaped(start, unescaped.len())))

@@ -3,7 +3,7 @@
 //!
 //! The way of a byte: `gunzip` unpacks, with `unpack` for what is not gzip; `lines` or `values` find the records, `envelope`
 //! the ones within CloudWatch Logs documents, `failed` those that Firehose could not deliver, `parquet_rows` the rows of a
-//! Parquet object; `cloudfront`, `standard` (both by `edge_rows`), `apigateway` or `own_json` (by `json_paths`) read a record
+//! Parquet object (`parquet_pages` sees to it that they can be held); `cloudfront`, `standard` (both by `edge_rows`), `apigateway` or `own_json` (by `json_paths`) read a record
 //! into `columns`, hashing keys on the way (`key`, `privacy`, `redact`); what cannot be read goes to `rejects`, masked (`mask`).
 //! `plan` holds what is fixed for a source (`spec`, `fields`; `template` and `literal` for API Gateway's formats, `domain` for
 //! what their variables can hold, `defaults` for the documented ones), `decoder` drives it all for one object, `guess` says
@@ -33,6 +33,7 @@ mod literal;
 mod lockstep;
 mod mask;
 mod own_json;
+mod parquet_pages;
 mod parquet_rows;
 mod plan;
 mod privacy;

@@ -372,8 +372,8 @@ fn origin(
     or_constant(get(slots.region), constants.region.as_ref(), &mut c.region);
     c.api_id.clean(get(slots.api_id));
     or_constant(get(slots.stage), constants.stage.as_ref(), &mut c.stage);
-    c.domain.clean(get(slots.domain));
-    c.method.clean(get(slots.method));
+    free.label(get(slots.domain), &mut c.domain);
+    free.label(get(slots.method), &mut c.method);
     free.label(get(slots.route), &mut c.route);
     free.path(get(slots.path).map(|path| split_query(path).0), &mut c.path);
     c.status.append_option(status);
@@ -414,7 +414,7 @@ fn edge(
     c.fingerprint.append_value(common.fingerprint);
     common.key(&mut c.key_ref, &mut c.key_state);
     c.log_data.null();
-    c.method.clean(get(slots.method));
+    free.label(get(slots.method), &mut c.method);
     free.label(get(slots.host), &mut c.host);
     let (path, query) = get(slots.path).map_or((None, None), |path| {
         let (path, query) = split_query(path);

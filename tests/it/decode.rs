@@ -1,5 +1,6 @@
 //! Objects as they lie in a bucket, to rows: everything through the public surface of `decode`.
 
+mod every_column;
 mod fixtures;
 mod formats;
 mod injection;

@@ -455,7 +455,7 @@ proptest! {
     #[test]
     fn values_come_back_or_the_record_is_rejected(
         syntax in syntax(), names in subsequence(NAMES.to_vec(), 0..NAMES.len()).prop_shuffle(), at in 0..4_usize,
-        path in sent(), agent in sent(), kind in sent(), wrapped in any::<bool>(),
+        path in sent(), agent in sent(), kind in sent(), wrapped in any::<bool>(), packed in any::<bool>(),
     ) {
         let mut all = names.clone();
         for (number, name) in ["extendedRequestId", "requestTimeEpoch", "identity.apiKeyId"].into_iter().enumerate() {
@@ -479,7 +479,7 @@ proptest! {
         // A line end within a value ends a bare line: there an envelope is needed.
         let wrapped = wrapped || record.contains('\n');
         let object = if wrapped { envelope(&[&record]) } else { record.clone() + "\n" };
-        let read = read(&plan, object);
+        let read = read(&plan, if packed { gzip(object) } else { object.into_bytes() });
         if read.events.is_empty() {
             prop_assert_eq!(read.reasons().len(), 1);
             prop_assert!(!is_json, "{:?} {}", read, record);

@@ -149,6 +149,23 @@ fn a_key_that_was_found_stands_nowhere_else_in_the_row() {
     assert!(row.values().all(|value| !value.contains(KEY)), "{row:?}");
 }
 
+/// A caller may send the key as the method of a request; an authorizer may pass it on.
+#[test]
+fn a_key_sent_in_place_of_something_else_is_not_stored() {
+    let list = format!("X-Api-Key:{KEY}%0A");
+    let row = only(&edge(header_key()), line(&[("cs-headers", &list), ("cs-method", KEY)]));
+    assert_key(&row, KEY);
+    assert!(row.values().all(|value| !value.contains(KEY)), "{row:?}");
+
+    let format = r#"{"id":"$context.extendedRequestId","t":"$context.requestTimeEpoch","k":"$context.identity.apiKey","m":"$context.httpMethod","e":"$context.error.responseType","c":"$context.authorizer.customerId","f":"$context.authorizer.cfid"}"#;
+    let plan = plan_of(templates(&[format]), variable("identity.apiKey"), &Limits::default()).unwrap();
+    let record =
+        format!(r#"{{"id":"A","t":"1764000000456","k":"{KEY}","m":"{KEY}","e":"{KEY}","c":"{KEY}","f":"{KEY}"}}"#);
+    let row = only(&plan, record);
+    assert_eq!((row["key_ref"].as_str(), row["method"].as_str()), (reference(KEY).as_str(), reference(KEY).as_str()));
+    assert!(row.values().all(|value| !value.contains(KEY)), "{row:?}");
+}
+
 #[test]
 fn cookies_and_authorizations_are_not_stored() {
     let values = [

@@ -94,6 +94,24 @@ fn either_table_can_be_filled() {
     assert!(row.values().all(|value| !value.contains(secret)), "{row:?}");
 }
 
+/// Whatever a program logs of a request, the key that was found is stored nowhere.
+#[test]
+fn a_key_in_any_value_is_not_stored() {
+    let secret = "TESTKEY0TESTKEY1TESTKEY2";
+    let shared = [("request_id", "id"), ("event_time", "at"), ("method", "m"), ("path", "p"), ("user_agent", "ua")];
+    for (table, more) in
+        [("origin_requests", [("domain", "d"), ("subject", "s")]), ("edge_requests", [("host", "d"), ("referer", "s")])]
+    {
+        let plan = own(table, &[&shared[..], &more].concat(), key(false)).unwrap();
+        let record = format!(
+            r#"{{"id":"A","at":1764000000123,"m":"{secret}","p":"{secret}","ua":"{secret}","d":"{secret}","s":"{secret}","auth":{{"key":"{secret}"}}}}"#
+        );
+        let row = only(&plan, record);
+        assert_eq!(row["key_ref"], reference(secret));
+        assert!(row.values().all(|value| !value.contains(secret)), "{row:?}");
+    }
+}
+
 #[test]
 fn records_stand_bare_in_envelopes_and_after_lambdas_words() {
     let plan = backend();

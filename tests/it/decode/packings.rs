@@ -350,6 +350,23 @@ fn an_error_record_that_cannot_be_read_is_a_reject() {
     }
 }
 
+/// It was passed over without a word before: neither an event nor a reject came of it.
+#[test]
+fn a_parquet_object_in_an_error_record_is_a_reject() {
+    let plan = standard::plan(&[], KeySpec::None);
+    let object = standard::parquet_of(&[("x-edge-request-id".to_owned(), "A==")]);
+    let read = read(&plan, undelivered(&object));
+    assert_eq!(read.reasons(), ["bad_raw_data"]);
+}
+
+/// Each takes more memory than the three bytes it has.
+#[test]
+fn a_document_of_very_many_log_events_is_one_reject() {
+    let many = format!(r#"{{"messageType":"DATA_MESSAGE","logEvents":[{}{{}}]}}"#, "{},".repeat(1 << 20));
+    let read = read(&rest(), many + "\n" + &access("a"));
+    assert_eq!((read.column("request_id"), read.reasons()), (vec!["a"], vec!["bad_json"]));
+}
+
 /// A caller who breaks out of a string can write such keys too, but not without the record's own beside them.
 #[test]
 fn an_access_log_record_is_no_error_record() {

@@ -6,7 +6,7 @@ use proptest::prelude::*;
 use super::*;
 
 /// The bytes that CloudFront writes as `%XX`, by formats that it documents; `-` alone means that there is no value.
-fn encoded(bytes: &[u8]) -> String {
+pub(super) fn encoded(bytes: &[u8]) -> String {
     let mut out = String::new();
     for &byte in bytes {
         if byte <= 32 || byte >= 127 || b"<>\"#%{}|\\^~[]`'".contains(&byte) {
@@ -19,7 +19,7 @@ fn encoded(bytes: &[u8]) -> String {
 }
 
 /// What the lake stores of bytes: text, in which control characters stay escaped.
-fn stored(bytes: &[u8]) -> String {
+pub(super) fn stored(bytes: &[u8]) -> String {
     let mut out = String::new();
     for char in String::from_utf8_lossy(bytes).chars() {
         match char {
@@ -31,7 +31,7 @@ fn stored(bytes: &[u8]) -> String {
 }
 
 /// Bytes that a viewer can send, many of those that mean something to a parser.
-fn sent() -> impl Strategy<Value = Vec<u8>> {
+pub(super) fn sent() -> impl Strategy<Value = Vec<u8>> {
     let odd = proptest::sample::select(b"\t\n\r\"\\{}:,;=&%-#' \x00\x7f".to_vec());
     vec(prop_oneof![2 => odd, 2 => proptest::char::range('!', '~').prop_map(|c| c as u8), 1 => any::<u8>()], 0..24)
 }

@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, BinaryArray, Int64Array, StringArray, TimestampMillisecondArray};
+use arrow::array::{
+    ArrayRef, BinaryArray, DictionaryArray, Int32Array, Int64Array, StringArray, TimestampMillisecondArray,
+};
 use parquet::arrow::ArrowWriter;
 use parquet::basic::Compression;
 use parquet::file::properties::WriterProperties;
@@ -251,6 +253,11 @@ pub(super) fn texts(values: &[&str]) -> ArrayRef {
     Arc::new(StringArray::from(values.to_vec()))
 }
 
+/// One of one row of texts.
+pub(super) fn parquet_of(columns: &[(String, &str)]) -> Vec<u8> {
+    parquet(&columns.iter().map(|(name, value)| (name.as_str(), texts(&[value]))).collect::<Vec<_>>())
+}
+
 pub(super) fn parquet_rows(count: usize) -> Vec<u8> {
     let ids: Vec<String> = (0..count).map(|number| format!("{number}==")).collect();
     let columns: Vec<(&str, ArrayRef)> = NAMES
@@ -332,6 +339,59 @@ fn parquet_objects_that_cannot_be_read_are_refused() {
     let limits = Limits { object_bytes_max: 5000, ..Limits::default() };
     let small = plan_of(Format::CloudFrontStandard(vec![]), log_data(), &limits).unwrap();
     assert_eq!(try_read(&small, parquet_rows(700)), Err(ObjectError::TooLarge { limit: 5000 }));
+}
+
+/// A value that is there once and named in every row is held once, and a row of many such is left off: read as it
+/// stands, this object of a few KiB took two GiB.
+#[test]
+fn a_parquet_object_that_repeats_long_values_takes_little_memory() {
+    let long = "x".repeat(1 << 20);
+    let column = || -> ArrayRef {
+        let keys = Int32Array::from(vec![0; 256]);
+        Arc::new(DictionaryArray::new(keys, Arc::new(StringArray::from(vec![long.as_str()]))))
+    };
+    let names = ["cs-uri-stem", "cs-method", "c-country", "asn", "cs(Cookie)", "cs(Referer)", "cs-protocol", "x-other"];
+    let batch = RecordBatch::try_from_iter(names.map(|name| (name, column()))).unwrap();
+    let object = compressed(&batch, Compression::ZSTD(Default::default()));
+    assert!(object.len() < 64 << 10, "{} bytes", object.len());
+    let before = peak_kib();
+    let read = read(&plan(&[], log_data()), object);
+    assert_eq!(read.reasons(), ["too_long"; 256]);
+    // The tests beside this one take some too.
+    assert!(peak_kib() - before < 1 << 20, "{before} KiB before, {} KiB after", peak_kib());
+}
+
+fn peak_kib() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")?.trim().strip_suffix(" kB")?.parse().ok());
+    line.unwrap_or_default()
+}
+
+/// The library asks for what the header of a page says that it unpacks to.
+#[test]
+fn parquet_pages_over_the_limit_are_refused() {
+    let limits = Limits { document_bytes_max: 4096, ..Limits::default() };
+    let plan = plan_of(Format::CloudFrontStandard(vec![]), log_data(), &limits).unwrap();
+    for compression in [
+        Compression::UNCOMPRESSED,
+        Compression::SNAPPY,
+        Compression::GZIP(Default::default()),
+        Compression::ZSTD(Default::default()),
+    ] {
+        let object = |length| {
+            let value = "x".repeat(length);
+            let columns = [
+                ("x-edge-request-id", texts(&["A=="])),
+                ("date", texts(&["2026-02-03"])),
+                ("time", texts(&["04:05:06"])),
+                ("cs-uri-stem", texts(&[&value])),
+            ];
+            compressed(&RecordBatch::try_from_iter(columns).unwrap(), compression)
+        };
+        assert_eq!(only(&plan, object(4000))["path"].len(), 4000, "{compression}");
+        let error = try_read(&plan, object(5000)).unwrap_err();
+        assert!(matches!(error, ObjectError::BadParquet { what: "pages that unpack to too much" }), "{error}");
+    }
 }
 
 proptest::proptest! {
