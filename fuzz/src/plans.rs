@@ -5,8 +5,8 @@ use std::sync::LazyLock;
 
 use crate::base::Micros;
 use crate::decode::{
-    ClientIp, Constants, DecodePlan, FieldSet, Format, Identifies, KeySecret, KeySpec, Limits, OwnJson, Privacy,
-    SourceSpec, SpecError, Template, key_ref,
+    ClientIp, Constants, DecodePlan, FieldSet, Format, Identifies, KeySecret, KeySpec, Limits, Missing, OwnJson,
+    Privacy, SourceSpec, SpecError, Template, key_ref,
 };
 use crate::schema::Table;
 
@@ -87,7 +87,7 @@ pub(crate) fn header() -> KeySpec {
 }
 
 pub(crate) fn log_data() -> KeySpec {
-    KeySpec::LogData { name: "k".into(), plain: false }
+    KeySpec::LogData { name: "k".into(), plain: false, missing: Missing::Held }
 }
 
 pub(crate) fn realtime(fields: &str) -> Format {
