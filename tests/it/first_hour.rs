@@ -251,7 +251,7 @@ fn a_query_comes_from_standard_input_and_changes_nothing() {
     --- stderr
     error: cannot run the query
       caused by: Schema error: No field named nope.
-    Valid fields are objects.day, objects.object_id, objects.source, objects.source_object, objects.etag, objects.bytes, objects.arrived_at, objects.decode_id, objects.records, objects.staged, objects.rejects, objects.control, objects.event_time_min, objects.event_time_max, objects.state, objects.reason.
+    Valid fields are objects.day, objects.object_id, objects.source, objects.source_object, objects.etag, objects.bytes, objects.arrived_at, objects.decode_id, objects.records, objects.staged, objects.rejects, objects.control, objects.event_time_min, objects.event_time_max, objects.state, objects.reason, objects.written_at.
     ");
     assert_snapshot!(shell.run(&["query", "SELECT 1 FROM nope"]).all(), @"
     exit 2

@@ -200,7 +200,7 @@ fn a_table_of_somebody_else_under_our_name_is_left_alone() {
     foreign.storage.columns = vec![column("sku", "string")];
     named(&mut tables, "customers").parameters.insert(MARK.into(), "s3://OTHER".into());
     assert_snapshot!(told(&Plan::new(LAKE, &wanted(), Some(&tables))), @"
-    database: false, right: 15
+    database: false, right: 16
     leave customers: shows the lake s3://OTHER
     leave prices: not made by meterlake
     ");
@@ -215,7 +215,7 @@ fn a_table_of_ours_that_no_version_has_any_more_is_only_told() {
     let plan = Plan::new(LAKE, &wanted(), Some(&tables));
     assert!(plan.is_empty());
     assert_snapshot!(told(&plan), @"
-    database: false, right: 17
+    database: false, right: 18
     leave usage_hourly: the lake has no such table any more
     ");
 }
@@ -242,7 +242,7 @@ fn a_table_that_differs_is_changed_and_the_plan_says_how() {
     unpartitioned.storage.columns.insert(0, day);
     let plan = Plan::new(LAKE, &wanted(), Some(&tables));
     assert_snapshot!(told(&plan), @"
-    database: false, right: 9
+    database: false, right: 10
     update rejects at 0: location: s3://LAKE/old/rejects/ is now s3://LAKE/tables/rejects/; storage format
     update objects at 0: comment of source_object
     update usage_daily at 0: order of the columns
