@@ -12,10 +12,11 @@
 use std::sync::Arc;
 
 use super::columns::{Origin, OriginColumns};
+use super::envelope::{Followed, FollowedRecord};
 use super::error::Reject;
 use super::json::{JsonError, Scalar, Scanner, Text, UnknownKeys};
 use super::literal::{Literal, Split, Ways};
-use super::lockstep::Lockstep;
+use super::lockstep::{Lockstep, Span};
 use super::privacy::{KeyHasher, push_client_ip};
 use super::template::{Member, Piece, Shape, TemplatePlan};
 use super::text::{clf_time, epoch_millis, epoch_seconds, integer, push_clean};
@@ -32,19 +33,26 @@ pub(super) struct OriginPlan {
 }
 
 impl OriginPlan {
-    /// The formats that can be read in lockstep.
-    fn lockstep(&self) -> impl Iterator<Item = (&Fmt, &Lockstep)> {
-        self.formats.iter().filter_map(|format| Some((format, format.lockstep.as_ref()?)))
+    /// The formats that can be read in lockstep, by their place.
+    fn lockstep(&self) -> impl Iterator<Item = (usize, &Lockstep)> {
+        self.formats.iter().enumerate().filter_map(|(at, format)| Some((at, format.lockstep.as_ref()?)))
     }
 
-    /// The length of the record that `text` begins with, where it follows a format.
-    pub(super) fn record_length(&self, text: &[u8]) -> Option<usize> {
-        self.lockstep().find_map(|(_, lockstep)| lockstep.read(text, |_, _, _| ()))
+    /// Reads the record that `text` begins with, where it follows a format: which one, and its length. Its values are
+    /// appended.
+    pub(super) fn follow(&self, text: &[u8], spans: &mut Vec<Span>) -> Option<(usize, usize)> {
+        self.lockstep().find_map(|(format, lockstep)| Some((format, lockstep.read(text, spans)?)))
     }
 
-    /// Appends the record that `text` begins with, its quotes escaped, where it follows a format. Gives its length there.
-    pub(super) fn unescape(&self, text: &[u8], out: &mut Vec<u8>) -> Option<usize> {
-        self.lockstep().find_map(|(_, lockstep)| lockstep.unescape(text, out))
+    /// The same for a record whose quotes are escaped, which is appended. Gives its length as it stands.
+    pub(super) fn follow_escaped(&self, text: &[u8], followed: &mut Followed) -> Option<usize> {
+        let Followed { text: unescaped, spans, records } = followed;
+        let (start, first) = (unescaped.len(), spans.len());
+        let (format, length) = self
+            .lockstep()
+            .find_map(|(format, lockstep)| Some((format, lockstep.unescape(text, unescaped, spans)?)))?;
+        records.push(FollowedRecord { text: start..unescaped.len(), spans: first..spans.len(), format });
+        Some(length)
     }
 }
 
@@ -146,6 +154,7 @@ pub(super) struct OriginReader {
     plan: Arc<OriginPlan>,
     columns: OriginColumns,
     record: Values,
+    spans: Vec<Span>,
     ways: Ways,
     authorizer: String,
     text: String,
@@ -193,6 +202,7 @@ impl OriginReader {
             plan: plan.clone(),
             columns: OriginColumns::new(of),
             record: Values::default(),
+            spans: Vec::new(),
             ways: Ways::default(),
             authorizer: String::new(),
             text: String::new(),
@@ -227,13 +237,40 @@ impl OriginReader {
         self.append(record, format, &plan, position, fingerprint, hasher)
     }
 
+    /// Takes a record that was found to follow a format, and where its values stand; gives its time.
+    pub(super) fn read_followed(
+        &mut self,
+        record: &[u8],
+        (format, spans): (usize, &[Span]),
+        position: i64,
+        fingerprint: i64,
+        hasher: &mut KeyHasher,
+    ) -> Result<Micros, Reject> {
+        let plan = self.plan.clone();
+        if !plan.literals.is_empty() {
+            // Formats that are not JSON have a say too.
+            return self.read(record, position, fingerprint, hasher);
+        }
+        let format = &plan.formats[format];
+        self.record.follow(spans, &format.template);
+        self.append(record, format, &plan, position, fingerprint, hasher)
+    }
+
     /// Reads a JSON record and gives its format.
     fn json_format<'p>(&mut self, record: &[u8], plan: &'p OriginPlan) -> Result<&'p Fmt, Reject> {
         if record.first() != Some(&b'{') {
             return Err(Reject::new("not_json", "a record begins with something other than `{`"));
         }
         for (format, lockstep) in plan.lockstep() {
-            if self.record.follow(record, lockstep, format.template.variables.len()) {
+            let mut spans = std::mem::take(&mut self.spans);
+            spans.clear();
+            let follows = lockstep.read(record, &mut spans) == Some(record.len());
+            let format = &plan.formats[format];
+            if follows {
+                self.record.follow(&spans, &format.template);
+            }
+            self.spans = spans;
+            if follows {
                 return Ok(format);
             }
         }
@@ -444,12 +481,13 @@ fn push_quoted(text: &[u8], out: &mut String) {
 }
 
 impl Values {
-    /// Reads a record that follows the format to the letter; false where it does not.
-    fn follow(&mut self, record: &[u8], lockstep: &Lockstep, variables: usize) -> bool {
+    /// Takes the values of a record that follows the format to the letter.
+    fn follow(&mut self, spans: &[Span], template: &TemplatePlan) {
         self.cells.clear();
-        self.cells.resize(variables, Cell::Null);
-        let cells = &mut self.cells;
-        lockstep.read(record, |slot, from, to| cells[slot] = Cell::Record(from, to)) == Some(record.len())
+        self.cells.resize(template.variables.len(), Cell::Null);
+        for span in spans {
+            self.cells[span.slot as usize] = Cell::Record(span.from as usize, span.to as usize);
+        }
     }
 
     fn read(&mut self, record: &[u8], template: &TemplatePlan) -> Result<(), Misfit> {

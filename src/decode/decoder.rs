@@ -12,12 +12,13 @@ use super::Limits;
 use super::apigateway::OriginReader;
 use super::cloudfront::EdgeReader;
 use super::columns::{BATCH_ROWS, Origin};
-use super::envelope::{self, Envelope, Kind, Message};
+use super::envelope::{self, Envelope, Followed, Kind, Message};
 use super::error::{ObjectError, Reject};
 use super::failed;
 use super::gunzip::{Gunzip, Space};
 use super::json::{JSON_DEPTH_MAX, TOO_DEEP, Text, is_deeper};
 use super::lines::{Line, Lines};
+use super::lockstep::Span;
 use super::own_json::{self, OwnReader};
 use super::parquet_rows::{self, ParquetRows};
 use super::plan::{DecodePlan, Plan, Reading};
@@ -91,6 +92,7 @@ struct Sink {
     /// Within what Firehose could not deliver.
     in_failed: bool,
     message: Vec<u8>,
+    spans: Vec<Span>,
     /// The positions of records that somebody wants to read.
     wanted: BTreeSet<i64>,
     texts: BTreeMap<i64, String>,
@@ -153,6 +155,7 @@ impl Decoder {
                 envelope_sign: envelope::sign(),
                 in_failed: false,
                 message: Vec::new(),
+                spans: Vec::new(),
                 wanted: BTreeSet::new(),
                 texts: BTreeMap::new(),
                 plan,
@@ -335,16 +338,21 @@ impl Taker for Sink {
     fn at_once(&mut self, rest: &[u8]) -> Result<Option<usize>, ObjectError> {
         let Reader::Origin(reader) = &self.reader else { return Ok(None) };
         let plan = reader.plan().clone();
-        if let Some(length) = plan.record_length(rest) {
-            self.record(&rest[..length])?;
-            return Ok(Some(length));
+        let mut spans = std::mem::take(&mut self.spans);
+        spans.clear();
+        let followed = plan.follow(rest, &mut spans);
+        let done =
+            followed.map(|(format, length)| self.record_as(&rest[..length], Some((format, &spans))).map(|()| length));
+        self.spans = spans;
+        if let Some(done) = done {
+            return done.map(Some);
         }
         let head = &rest[..rest.len().min(ENVELOPE_HEAD_BYTES)];
         if !envelope::may_be_envelope(&self.envelope_sign, head) {
             return Ok(None);
         }
         let mut envelope = std::mem::take(&mut self.envelope);
-        let found = envelope.read_first(rest, |text, out| plan.unescape(text, out));
+        let found = envelope.read_first(rest, |text, followed| plan.follow_escaped(text, followed));
         let (limit, depth) = (self.plan.limits.document_bytes_max, self.plan.limits.json_depth_max);
         // The JSON reader takes line ends in strings, where a cut-off document is to be noticed.
         let found = found.filter(|(_, length)| *length <= limit && memchr::memchr(b'\n', &rest[..*length]).is_none());
@@ -447,7 +455,11 @@ impl Sink {
             match *message {
                 None => self.reject(b"", Reject::new("no_message", "a log event without message"))?,
                 Some(Message::Plain(start, end)) => self.record(&document[start..end])?,
-                Some(Message::Unescaped(start, end)) => self.record(&envelope.unescaped[start..end])?,
+                Some(Message::Followed(number)) => {
+                    let Followed { text, spans, records } = &envelope.followed;
+                    let record = &records[number];
+                    self.record_as(&text[record.text.clone()], Some((record.format, &spans[record.spans.clone()])))?;
+                }
                 Some(Message::Escaped(start, end)) => {
                     let mut message = std::mem::take(&mut self.message);
                     message.clear();
@@ -467,6 +479,11 @@ impl Sink {
 
     /// Reads one record: a line, or the text of one log event.
     fn record(&mut self, record: &[u8]) -> Result<(), ObjectError> {
+        self.record_as(record, None)
+    }
+
+    /// The same; `followed` is the API Gateway format that it was found to follow, and where its values stand.
+    fn record_as(&mut self, record: &[u8], followed: Option<(usize, &[Span])>) -> Result<(), ObjectError> {
         if record.len() > self.plan.limits.record_bytes_max {
             return self.reject(record, Reject::new("too_long", self.too_long()));
         }
@@ -479,7 +496,10 @@ impl Sink {
             Reader::Origin(reader) => {
                 // White space around a message is the log service's: the same record without envelope has none.
                 let fingerprint = self.plan.fingerprints.of(record.trim_ascii());
-                reader.read(record, position, fingerprint, &mut self.hasher)
+                match followed {
+                    Some(followed) => reader.read_followed(record, followed, position, fingerprint, &mut self.hasher),
+                    None => reader.read(record, position, fingerprint, &mut self.hasher),
+                }
             }
             Reader::Standard(reader) => {
                 // Not TAB: a row may begin or end with an empty value.

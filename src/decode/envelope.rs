@@ -1,7 +1,10 @@
 //! CloudWatch Logs subscription documents: `{"messageType":…,"logEvents":[{"message":…},…],…}`. Each message is one
 //! record. Unknown keys are passed over; a second `logEvents` or `message` is refused, since one of them would be lost.
 
+use std::ops::Range;
+
 use super::json::{JsonError, Scalar, Scanner};
+use super::lockstep::Span;
 
 /// The key that gives an envelope away. In a bare record it can only stand within a string, its quotes escaped.
 const SIGN: &[u8] = b"\"logEvents\"";
@@ -25,8 +28,27 @@ pub(super) enum Kind {
 pub(super) struct Envelope {
     /// The message of each log event; none for an event without message.
     pub(super) messages: Vec<Option<Message>>,
-    /// Messages that are unescaped already.
-    pub(super) unescaped: Vec<u8>,
+    /// The records among the messages that follow a format.
+    pub(super) followed: Followed,
+}
+
+/// Records that were read in lockstep with their format, and unescaped in passing.
+#[derive(Default, Debug)]
+pub(super) struct Followed {
+    pub(super) text: Vec<u8>,
+    pub(super) spans: Vec<Span>,
+    pub(super) records: Vec<FollowedRecord>,
+}
+
+/// One of them.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(super) struct FollowedRecord {
+    /// Where it is in the text.
+    pub(super) text: Range<usize>,
+    /// Where its values are among the spans.
+    pub(super) spans: Range<usize>,
+    /// Which format it follows.
+    pub(super) format: usize,
 }
 
 /// Where a message stands.
@@ -36,8 +58,8 @@ pub(super) enum Message {
     Plain(usize, usize),
     /// In the document, with escapes.
     Escaped(usize, usize),
-    /// In [`Envelope::unescaped`].
-    Unescaped(usize, usize),
+    /// One of [`Envelope::followed`].
+    Followed(usize),
 }
 
 /// Finds out whether a document may be an envelope.
@@ -50,6 +72,14 @@ pub(super) fn sign() -> memchr::memmem::Finder<'static> {
     memchr::memmem::Finder::new(SIGN)
 }
 
+impl Followed {
+    fn clear(&mut self) {
+        self.text.clear();
+        self.spans.clear();
+        self.records.clear();
+    }
+}
+
 impl Envelope {
     /// Reads a document; `None` where it is no envelope.
     pub(super) fn read(&mut self, document: &[u8]) -> Result<Option<Kind>, JsonError> {
@@ -60,26 +90,26 @@ impl Envelope {
     }
 
     /// Reads the envelope that `text` begins with; `None` where there is none, or not all of one. Also gives its length.
-    /// `unescape` may append the record that a message begins with and give its length, escapes included.
+    /// `follow` may add the record that a message begins with and give its length, escapes included.
     pub(super) fn read_first(
         &mut self,
         text: &[u8],
-        unescape: impl FnMut(&[u8], &mut Vec<u8>) -> Option<usize>,
+        follow: impl FnMut(&[u8], &mut Followed) -> Option<usize>,
     ) -> Option<(Kind, usize)> {
         let mut scanner = Scanner::new(text);
-        let kind = self.read_next(&mut scanner, unescape).ok()??;
+        let kind = self.read_next(&mut scanner, follow).ok()??;
         Some((kind, scanner.at()))
     }
 
     fn read_next(
         &mut self,
         scanner: &mut Scanner<'_>,
-        mut unescape: impl FnMut(&[u8], &mut Vec<u8>) -> Option<usize>,
+        mut follow: impl FnMut(&[u8], &mut Followed) -> Option<usize>,
     ) -> Result<Option<Kind>, JsonError> {
         self.messages.clear();
-        self.unescaped.clear();
+        self.followed.clear();
         let (mut kind, mut has_events) = (None, false);
-        let Self { messages, unescaped } = self;
+        let Self { messages, followed } = self;
         scanner.object(|scanner, key| {
             if key.is(b"messageType") {
                 let found = match scanner.scalar()? {
@@ -100,8 +130,8 @@ impl Envelope {
                         return scanner.error("more log events than any document has");
                     }
                     messages.push(event(scanner, |text| {
-                        let start = unescaped.len();
-                        unescape(text, unescaped).map(|length| (length, Message::Unescaped(start, unescaped.len())))
+                        let number = followed.records.len();
+                        follow(text, followed).map(|length| (length, Message::Followed(number)))
                     })?);
                     Ok(())
                 })
@@ -115,7 +145,7 @@ impl Envelope {
 
 fn event(
     scanner: &mut Scanner<'_>,
-    mut unescape: impl FnMut(&[u8]) -> Option<(usize, Message)>,
+    mut follow: impl FnMut(&[u8]) -> Option<(usize, Message)>,
 ) -> Result<Option<Message>, JsonError> {
     let mut message = None;
     scanner.object(|scanner, key| {
@@ -123,7 +153,7 @@ fn event(
             return scanner.skip();
         }
         let known = match scanner.peek() {
-            Some(b'"') => unescape(&scanner.rest()[1..]).filter(|(length, _)| scanner.close_text(*length)),
+            Some(b'"') => follow(&scanner.rest()[1..]).filter(|(length, _)| scanner.close_text(*length)),
             _ => None,
         };
         let found = match known {
@@ -148,7 +178,7 @@ mod tests {
         let kind = envelope.read(document.as_bytes())?;
         let texts = envelope.messages.iter().map(|message| match message {
             Some(Message::Plain(start, end) | Message::Escaped(start, end)) => document[*start..*end].to_owned(),
-            Some(Message::Unescaped(..)) => panic!("nothing was unescaped"),
+            Some(Message::Followed(_)) => panic!("no format was followed"),
             None => "-".to_owned(),
         });
         Ok(kind.map(|kind| (kind, texts.collect())))

@@ -6,8 +6,8 @@ use std::sync::Arc;
 
 use arrow::array::{ArrayRef, DictionaryArray, StringBuilder, UInt32Array};
 use arrow::buffer::NullBuffer;
-use hashbrown::HashMap;
 
+use super::index::Index;
 use super::redact::Scrub;
 use super::text::{as_clean, percent_decode, push_clean};
 
@@ -19,20 +19,17 @@ const NONE: u32 = u32::MAX;
 pub(super) struct Label {
     numbers: Vec<u32>,
     has_null: bool,
-    values: Vec<Box<str>>,
-    /// Values as they are stored.
-    known: HashMap<Box<[u8]>, u32>,
+    values: StringBuilder,
+    /// Values as they are stored, numbered in their order.
+    known: Index,
     /// Values as they are logged, percent-encoded.
-    known_raw: HashMap<Box<[u8]>, u32>,
-    /// What was logged last: rows that follow each other are often alike.
-    last_raw: Vec<u8>,
-    last: u32,
+    known_raw: Index,
     decoded: Vec<u8>,
 }
 
 impl Label {
     pub(super) fn new() -> Self {
-        Self { last: NONE, ..Self::default() }
+        Self::default()
     }
 
     pub(super) fn null(&mut self) {
@@ -72,7 +69,7 @@ impl Label {
             return;
         }
         let mut number = self.number_of_raw(raw);
-        if let Some(scrubbed) = key.scrubbed(self.values[number as usize].as_bytes()) {
+        if let Some(scrubbed) = key.scrubbed(self.known.nth(number)) {
             number = self.number(&scrubbed);
         }
         self.numbers.push(number);
@@ -85,54 +82,43 @@ impl Label {
     }
 
     fn number_of_raw(&mut self, raw: &[u8]) -> u32 {
-        if self.last != NONE && self.last_raw == raw {
-            return self.last;
+        if let Some(number) = self.known_raw.get(raw) {
+            return number;
         }
-        let number = match self.known_raw.get(raw) {
-            Some(number) => *number,
-            None => {
-                let mut decoded = std::mem::take(&mut self.decoded);
-                decoded.clear();
-                percent_decode(raw, &mut decoded);
-                let number = self.number(&decoded);
-                self.decoded = decoded;
-                self.known_raw.insert(raw.into(), number);
-                number
-            }
-        };
-        self.last_raw.clear();
-        self.last_raw.extend_from_slice(raw);
-        self.last = number;
+        let mut decoded = std::mem::take(&mut self.decoded);
+        decoded.clear();
+        percent_decode(raw, &mut decoded);
+        let number = self.number(&decoded);
+        self.decoded = decoded;
+        self.known_raw.insert(raw, number);
         number
     }
 
     fn number(&mut self, bytes: &[u8]) -> u32 {
         if let Some(number) = self.known.get(bytes) {
-            return *number;
+            return number;
         }
         let Some(text) = as_clean(bytes) else {
             let mut clean = String::new();
             push_clean(bytes, &mut clean);
             return self.number(clean.as_bytes());
         };
-        let number = self.values.len() as u32;
-        self.values.push(text.into());
-        self.known.insert(bytes.into(), number);
+        let number = self.known.len() as u32;
+        self.values.append_value(text);
+        self.known.insert(bytes, number);
         number
     }
 
     /// The column; the next begins.
     pub(super) fn finish(&mut self) -> ArrayRef {
-        let numbers = std::mem::take(&mut self.numbers);
+        // The next batch is likely as long.
+        let room = Vec::with_capacity(self.numbers.len());
+        let numbers = std::mem::replace(&mut self.numbers, room);
         let nulls = self.has_null.then(|| NullBuffer::from_iter(numbers.iter().map(|number| *number != NONE)));
-        let mut values = StringBuilder::with_capacity(self.values.len(), self.values.iter().map(|v| v.len()).sum());
-        for value in self.values.drain(..) {
-            values.append_value(value);
-        }
         self.known.clear();
         self.known_raw.clear();
-        (self.has_null, self.last) = (false, NONE);
+        self.has_null = false;
         let keys = UInt32Array::new(numbers.into(), nulls);
-        Arc::new(DictionaryArray::new(keys, Arc::new(values.finish())))
+        Arc::new(DictionaryArray::new(keys, Arc::new(self.values.finish())))
     }
 }

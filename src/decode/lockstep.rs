@@ -7,6 +7,21 @@
 
 use super::template::SIGIL;
 
+/// Where a value stands in a record.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct Span {
+    /// The place of its variable among the format's.
+    pub(super) slot: u32,
+    pub(super) from: u32,
+    pub(super) to: u32,
+}
+
+impl Span {
+    fn new(slot: usize, from: usize, to: usize) -> Option<Self> {
+        Some(Self { slot: slot.try_into().ok()?, from: from.try_into().ok()?, to: to.try_into().ok()? })
+    }
+}
+
 /// A format as text between variables. Only formats whose variables each stand alone between quotes have one.
 #[derive(Debug)]
 pub(super) struct Lockstep {
@@ -58,9 +73,17 @@ impl Lockstep {
         Some(Self { steps, tail: Fixed::new(rest) })
     }
 
-    /// Reads the record that `text` begins with: calls `on` with the place of each variable and where in `text` its
-    /// value stands, and gives the record's length.
-    pub(super) fn read(&self, text: &[u8], mut on: impl FnMut(usize, usize, usize)) -> Option<usize> {
+    /// Reads the record that `text` begins with: appends where in it its values stand, and gives its length.
+    pub(super) fn read(&self, text: &[u8], spans: &mut Vec<Span>) -> Option<usize> {
+        let first = spans.len();
+        let length = self.spans(text, spans);
+        if length.is_none() {
+            spans.truncate(first);
+        }
+        length
+    }
+
+    fn spans(&self, text: &[u8], spans: &mut Vec<Span>) -> Option<usize> {
         let mut at = 0;
         for (fixed, slot) in &self.steps {
             if !text[at..].starts_with(&fixed.plain) {
@@ -68,25 +91,27 @@ impl Lockstep {
             }
             at += fixed.plain.len();
             let end = at + memchr::memchr3(b'"', b'\\', b'\n', &text[at..])?;
-            on(*slot, at, end);
+            spans.push(Span::new(*slot, at, end)?);
             at = end;
         }
         text[at..].starts_with(&self.tail.plain).then(|| at + self.tail.plain.len())
     }
 
-    /// Appends to `out` the record that stands, escaped, at the beginning of `text`, and gives its length there.
-    pub(super) fn unescape(&self, text: &[u8], out: &mut Vec<u8>) -> Option<usize> {
-        let start = out.len();
-        let length = self.unescaped(text, out);
+    /// Appends to `out` the record that stands, escaped, at the beginning of `text`, and to `spans` where in the record its
+    /// values stand. Gives its length in `text`.
+    pub(super) fn unescape(&self, text: &[u8], out: &mut Vec<u8>, spans: &mut Vec<Span>) -> Option<usize> {
+        let (start, first) = (out.len(), spans.len());
+        let length = self.unescaped(text, out, spans);
         if length.is_none() {
             out.truncate(start);
+            spans.truncate(first);
         }
         length
     }
 
-    fn unescaped(&self, text: &[u8], out: &mut Vec<u8>) -> Option<usize> {
-        let mut at = 0;
-        for (fixed, _) in &self.steps {
+    fn unescaped(&self, text: &[u8], out: &mut Vec<u8>, spans: &mut Vec<Span>) -> Option<usize> {
+        let (start, mut at) = (out.len(), 0);
+        for (fixed, slot) in &self.steps {
             if !text[at..].starts_with(&fixed.escaped) {
                 return None;
             }
@@ -94,7 +119,9 @@ impl Lockstep {
             out.extend_from_slice(&fixed.plain);
             // The backslash before the quote that ends the value: the fixed text that follows begins with both.
             let end = at + memchr::memchr3(b'\\', b'"', b'\n', &text[at..])?;
+            let from = out.len() - start;
             out.extend_from_slice(&text[at..end]);
+            spans.push(Span::new(*slot, from, out.len() - start)?);
             at = end;
         }
         if !text[at..].starts_with(&self.tail.escaped) {
@@ -115,10 +142,17 @@ mod tests {
         Lockstep::new(format, |name| ["requestId", "ip"].iter().position(|known| *known == name))
     }
 
-    fn read(record: &str) -> Option<(Vec<&str>, &str)> {
+    fn values<'a>(record: &'a str, spans: &[Span]) -> Vec<&'a str> {
         let mut values = vec![""; 2];
-        let length = lockstep(FORMAT)?.read(record.as_bytes(), |slot, from, to| values[slot] = &record[from..to])?;
-        Some((values, &record[length..]))
+        spans.iter().for_each(|s| values[s.slot as usize] = &record[s.from as usize..s.to as usize]);
+        values
+    }
+
+    fn read(record: &str) -> Option<(Vec<&str>, &str)> {
+        let mut spans = Vec::new();
+        let length = lockstep(FORMAT)?.read(record.as_bytes(), &mut spans);
+        assert!(length.is_some() || spans.is_empty(), "nothing is left behind");
+        Some((values(record, &spans), &record[length?..]))
     }
 
     #[test]
@@ -140,13 +174,14 @@ mod tests {
     #[test]
     fn an_escaped_record_is_unescaped() {
         let lockstep = lockstep(FORMAT).unwrap();
-        let mut out = b"before".to_vec();
+        let (mut out, mut spans) = (b"before".to_vec(), Vec::new());
         let text = br#"{\"id\":\"a\",\"v\":1,\"who\":{\"ip\":\"b\"}}","next":1"#;
-        assert_eq!(lockstep.unescape(text, &mut out), Some(text.len() - 10));
+        assert_eq!(lockstep.unescape(text, &mut out, &mut spans), Some(text.len() - 10));
         assert_eq!(out, br#"before{"id":"a","v":1,"who":{"ip":"b"}}"#);
+        assert_eq!(values(std::str::from_utf8(&out[6..]).unwrap(), &spans), ["a", "b"]);
         assert_eq!(lockstep.unescape(br#"{\"id\":\"a\\\"b\",\"v\":1,"#, &mut out), None);
         assert_eq!(lockstep.unescape(br#"{\"id\":\"a","v":1"#, &mut out), None);
-        assert!(out.ends_with(b"}"), "nothing is left behind");
+        assert!(out.ends_with(b"}") && spans.len() == 2, "nothing is left behind");
     }
 
     #[test]

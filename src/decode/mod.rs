@@ -24,6 +24,7 @@ mod fields;
 mod fingerprint;
 mod guess;
 mod gunzip;
+mod index;
 mod json;
 mod json_paths;
 mod key;

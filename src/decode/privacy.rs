@@ -1,10 +1,10 @@
 //! Keys to references, client addresses to what the setting leaves of them. A secret key leaves this module only as
 //! HMAC-SHA256 under the newest configured secret; the few keys that make most requests are hashed once per object.
 
-use std::collections::HashMap;
 use std::net::{Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
 
+use hashbrown::HashMap;
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use sha2::Sha256;
 

@@ -34,6 +34,12 @@ const GROUP_ROWS_MAX: usize = 131_072;
 /// Columns whose values (nearly) never repeat: a dictionary would be built in memory, overflow and be thrown away.
 const WITHOUT_DICTIONARY: &[&str] =
     &["fingerprint", "request_id", "caller_request_id", "event_time", "source_position", "object_id"];
+/// Ids: what can be saved of them is their small alphabet, and the cheapest level of zstd finds that as well as any.
+const IDS: &[&str] = &["request_id", "caller_request_id", "object_id"];
+/// Bits of a keyed hash, which no compressor makes fewer.
+const RANDOM: &str = "fingerprint";
+/// Texts of one length and many alphabets: apart from their lengths they are smaller. Ids of one alphabet are not.
+const LENGTHS_APART: &str = "caller_request_id";
 /// Whole numbers that grow slowly from row to row in our order: differences take a byte where values take eight.
 const WITH_DELTAS: &[&str] = &["event_time", "source_position"];
 
@@ -293,6 +299,15 @@ fn properties(table: Table, kind: FileKind) -> WriterPropertiesBuilder {
             .set_dictionary_enabled(true)
             .set_dictionary_page_size_limit(1 << 20)
     };
+    if !kind.is_staged {
+        let cheapest = Compression::ZSTD(ZstdLevel::try_new(1).unwrap_or_default());
+        for column in IDS {
+            builder = builder.set_column_compression(ColumnPath::from(*column), cheapest);
+        }
+        builder = builder
+            .set_column_compression(ColumnPath::from(RANDOM), Compression::UNCOMPRESSED)
+            .set_column_encoding(ColumnPath::from(LENGTHS_APART), Encoding::DELTA_LENGTH_BYTE_ARRAY);
+    }
     for column in WITHOUT_DICTIONARY {
         builder = builder.set_column_dictionary_enabled(ColumnPath::from(*column), false);
         if kind.is_staged {
