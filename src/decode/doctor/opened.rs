@@ -2,7 +2,7 @@
 //! they were packed in. Where only its first bytes were read, or it is damaged, what lies before that is looked at all the
 //! same. Refused: nothing; what cannot be opened says why.
 
-use crate::decode::envelope::{self, Envelope, Kind, Message};
+use crate::decode::envelope::{self, Envelope, Followed, Kind, Message};
 use crate::decode::failed;
 use crate::decode::gunzip::{Gunzip, Space};
 use crate::decode::json::Text;
@@ -214,7 +214,13 @@ impl Opened {
                             Text { at: start, raw: &document[start..end], escaped: true }.unescape(&mut text);
                             self.record(&text);
                         }
-                        Some(Message::Unescaped(start, end)) => self.record(&envelope.unescaped[start..end]),
+                        Some(Message::Followed(at)) => {
+                            let Followed { text, records, .. } = &envelope.followed;
+                            match records.get(at) {
+                                Some(record) => self.record(&text[record.text.clone()]),
+                                None => self.container.broken += 1,
+                            }
+                        }
                         None => self.container.broken += 1,
                     }
                 }
