@@ -179,8 +179,8 @@ mod tests {
         assert_eq!(lockstep.unescape(text, &mut out, &mut spans), Some(text.len() - 10));
         assert_eq!(out, br#"before{"id":"a","v":1,"who":{"ip":"b"}}"#);
         assert_eq!(values(std::str::from_utf8(&out[6..]).unwrap(), &spans), ["a", "b"]);
-        assert_eq!(lockstep.unescape(br#"{\"id\":\"a\\\"b\",\"v\":1,"#, &mut out), None);
-        assert_eq!(lockstep.unescape(br#"{\"id\":\"a","v":1"#, &mut out), None);
+        assert_eq!(lockstep.unescape(br#"{\"id\":\"a\\\"b\",\"v\":1,"#, &mut out, &mut spans), None);
+        assert_eq!(lockstep.unescape(br#"{\"id\":\"a","v":1"#, &mut out, &mut spans), None);
         assert!(out.ends_with(b"}") && spans.len() == 2, "nothing is left behind");
     }
 
