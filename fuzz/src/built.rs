@@ -7,7 +7,7 @@ use crate::decode::{DecodePlan, KeySpec, Limits};
 
 use crate::input::Input;
 use crate::object::{Read, check, read_by};
-use crate::pack::{PACKINGS, encoded, envelope as document, gzip, packed, quoted, undelivered};
+use crate::pack::{PACKINGS, envelope as document, gzip, packed, quoted, undelivered};
 use crate::plans::{JSONS, OWNS, REALTIME, STANDARDS, TEXTS, plan, templates, variable};
 
 /// A record before what an input holds, so that it is not taken for something packed.

@@ -2,13 +2,13 @@
 #![no_main]
 
 // What is fuzzed. It needs nothing of the other modules, so that it is compiled here in a minute, and not with DataFusion.
-#[allow(dead_code)]
+#[allow(dead_code, unused_imports)]
 #[path = "../../src/base/mod.rs"]
 mod base;
-#[allow(dead_code)]
+#[allow(dead_code, unused_imports)]
 #[path = "../../src/decode/mod.rs"]
 mod decode;
-#[allow(dead_code)]
+#[allow(dead_code, unused_imports)]
 #[path = "../../src/schema/mod.rs"]
 mod schema;
 

@@ -384,7 +384,10 @@ impl OriginReader {
         } else {
             c.authorizer.null();
         }
-        private(first(&slots.edge_request_id), &mut c.edge_request_id);
+        match first(&slots.edge_request_id) {
+            Some(id) => c.edge_request_id.private_bytes(id, secret),
+            None => c.edge_request_id.null(),
+        }
         c.source_position.append_value(position);
         Ok(at)
     }
