@@ -19,11 +19,11 @@ const HEADER: &str = "#Version: 1.0\n#Fields: date time x-edge-request-id cs(Hos
 const ROW: &str = "2026-02-03\t04:05:06\tA==\td1.cloudfront.net\t/a%2520b\t000\tsid=1\tv1;k=K1\n";
 const STANDARD_JSON: &str = r#"{"date":"2026-02-03","time":"04:05:06","timestamp(ms)":"1770091506789","x-edge-request-id":"A==","cs-uri-query":"q=1&key=K","viewer-request-log-data":"v1;k=K1","cs(Cookie)":"-"}"#;
 const RECORD: &str = r#"{"extendedRequestId":"A=","requestId":"r","requestTime":"24/Nov/2025:16:00:00 +0000","requestTimeEpoch":"1764000000456","apiKeyId":"k1","status":"200","path":"/prod/\"x","userAgent":"-"}"#;
-const NESTED: &str = r#"{"who":{"ip":"203.0.113.9","key":{"id":"k1"}},"id":"A=","at":1764000000456,"status":-,"line":"GET|HTTP/1.1 /prod/x","mixed":"200;prod,curl/8!","n":1,"customer":"c"}"#;
+const NESTED: &str = r#"{"who":{"ip":"203.0.113.9","key":{"id":"k1"}},"id":"A=","at":1764000000456,"status":-,"line":"prod|HTTP/1.1 /prod/x","mixed":"200;api.example.com,curl/8!","n":1,"customer":"c"}"#;
 const CSV: &str = "A=,1764000000456,k1,/prod/a,200,curl/8\n";
 const CLF: &str = "203.0.113.9 - k1 [24/Nov/2025:16:00:00 +0000] \"GET /prod/a HTTP/1.1\" 200 34 \"curl/8\" A=\n";
 const XML: &str = "<request id=\"A=\"> <time>1764000000456</time> <key>k1</key> <path>/a</path> <status>200</status> <agent>x</agent> </request>\n";
-const OTHER: &str = "at 24/Nov/2025:16:00:00 +0000: A= | k1 | GET /items/{id} | customer\n";
+const OTHER: &str = "at 24/Nov/2025:16:00:00 +0000: A= | k1 | \"GET /items/{id}\" \"customer\"\n";
 const DOCUMENTED: &str = "203.0.113.9,-,-,24/Nov/2025:16:00:00 +0000,GET,/items/{id},HTTP/1.1,200,34,r,A=\n";
 const OWN: &str = r#"{"level":"info","request_id":"r-1","event_time":"2026-02-03T04:05:06.789Z","request":{"method":"GET","path":"/v1?key=S","query":"?a=1&auth=2"},"status":200,"latency_ms":12.9,"client_ip":"2001:db8::1","x":[{"id":1}],"auth":{"key":"K1"}}"#;
 const LAMBDA: &str = "2026-02-03T04:05:06.789Z\t6bc28136-b1d7-4e0a-9c3f-0123456789ab\tINFO\t";

@@ -228,7 +228,7 @@ impl EdgeRows {
                 percent_decode(raw, &mut self.scratch);
                 self.redacted.clear();
                 push_hashed_tokens(&self.scratch, name, hasher, &mut self.redacted);
-                c.log_data.clean(Some(&self.redacted));
+                c.log_data.private_bytes(&self.redacted, key);
             }
             (raw, _) => c.log_data.private(raw, key),
         }
