@@ -28,6 +28,8 @@ pub(super) struct Label {
     last_raw: Vec<u8>,
     last: u32,
     decoded: Vec<u8>,
+    /// Bytes of all values, as often as they are held.
+    pub(super) bytes: usize,
 }
 
 impl Label {
@@ -97,6 +99,7 @@ impl Label {
                 let number = self.number(&decoded);
                 self.decoded = decoded;
                 self.known_raw.insert(raw.into(), number);
+                self.bytes += raw.len();
                 number
             }
         };
@@ -118,19 +121,21 @@ impl Label {
         let number = self.values.len() as u32;
         self.values.push(text.into());
         self.known.insert(bytes.into(), number);
+        self.bytes += 2 * bytes.len();
         number
     }
 
     /// The column; the next begins.
     pub(super) fn finish(&mut self) -> ArrayRef {
         let numbers = std::mem::take(&mut self.numbers);
+        self.known.clear();
+        self.known_raw.clear();
+        self.bytes = 0;
         let nulls = self.has_null.then(|| NullBuffer::from_iter(numbers.iter().map(|number| *number != NONE)));
         let mut values = StringBuilder::with_capacity(self.values.len(), self.values.iter().map(|v| v.len()).sum());
         for value in self.values.drain(..) {
             values.append_value(value);
         }
-        self.known.clear();
-        self.known_raw.clear();
         (self.has_null, self.last) = (false, NONE);
         let keys = UInt32Array::new(numbers.into(), nulls);
         Arc::new(DictionaryArray::new(keys, Arc::new(values.finish())))
