@@ -7,9 +7,10 @@ use std::sync::Arc;
 
 use arrow::array::{ArrayRef, Int64Array, RecordBatch, StringArray, TimestampMillisecondArray};
 use parquet::arrow::ArrowWriter;
+use parquet::arrow::arrow_writer::ArrowWriterOptions;
 use parquet::basic::Compression;
 use parquet::errors::ParquetError;
-use parquet::file::properties::WriterProperties;
+use parquet::file::properties::{WriterProperties, WriterVersion};
 
 use crate::pack::{PACKINGS, envelope, gzip, packed, undelivered};
 use crate::plans::JSON;
@@ -41,7 +42,7 @@ pub(crate) fn write(folder: &Path) -> io::Result<()> {
             vec![
                 format!("01{LINE}{}", LINE.replace('\n', "\r\n")),
                 format!("12{LINE}\n{}\n", vec!["-"; 71].join("\t")),
-                format!("21{}", format!("1764000000.1\tA==\t/a?key=K\t200\tkey=K1&k%65y=K1\n").repeat(2)),
+                format!("21{}", "1764000000.1\tA==\t/a?key=K\t200\tkey=K1&k%65y=K1\n".repeat(2)),
                 format!("62{LINE}1764000000.1\tB==\nx\n"),
                 format!("40{}", "a\tb\n".repeat(11)),
             ],
@@ -146,16 +147,25 @@ pub(crate) fn write(folder: &Path) -> io::Result<()> {
     .into_iter()
     .enumerate()
     {
-        let objects = [parquet(compression, true), parquet(compression, false)];
-        for (at, object) in objects.into_iter().enumerate() {
-            put("parquet", 2 * number + at, &object.map_err(io::Error::other)?)?;
+        for (at, pages) in [Pages::Dictionary, Pages::Plain, Pages::Delta].into_iter().enumerate() {
+            let object = parquet(compression, pages).map_err(io::Error::other)?;
+            put("parquet", 3 * number + at, &object)?;
         }
     }
     Ok(())
 }
 
+/// How values are written.
+#[derive(Clone, Copy, PartialEq)]
+enum Pages {
+    Dictionary,
+    Plain,
+    /// Pages of the second kind, values as differences.
+    Delta,
+}
+
 /// Three rows of standard logs, in columns of several types.
-fn parquet(compression: Compression, dictionary: bool) -> Result<Vec<u8>, ParquetError> {
+fn parquet(compression: Compression, pages: Pages) -> Result<Vec<u8>, ParquetError> {
     let millis = TimestampMillisecondArray::from(vec![Some(1_764_000_000_123), None, Some(1)]);
     let columns: [(&str, ArrayRef); 5] = [
         ("timestamp_ms_", Arc::new(millis)),
@@ -165,9 +175,11 @@ fn parquet(compression: Compression, dictionary: bool) -> Result<Vec<u8>, Parque
         ("viewer_request_log_data", Arc::new(StringArray::from(vec!["v1;k=K1", "-", "v1;k=K1"]))),
     ];
     let batch = RecordBatch::try_from_iter(columns).map_err(|error| ParquetError::External(Box::new(error)))?;
-    let properties =
-        WriterProperties::builder().set_compression(compression).set_dictionary_enabled(dictionary).build();
-    let mut writer = ArrowWriter::try_new(Vec::new(), batch.schema(), Some(properties))?;
+    let version = if pages == Pages::Delta { WriterVersion::PARQUET_2_0 } else { WriterVersion::PARQUET_1_0 };
+    let properties = WriterProperties::builder().set_compression(compression).set_writer_version(version);
+    let properties = properties.set_dictionary_enabled(pages == Pages::Dictionary).build();
+    let options = ArrowWriterOptions::new().with_properties(properties).with_skip_arrow_metadata(true);
+    let mut writer = ArrowWriter::try_new_with_options(Vec::new(), batch.schema(), options)?;
     writer.write(&batch)?;
     writer.into_inner()
 }
