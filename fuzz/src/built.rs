@@ -128,14 +128,24 @@ const FREE: [&str; 6] = [
     "integrationErrorMessage",
 ];
 
+/// Fixed text and names of variables by turns.
+fn pieces(format: &str) -> impl Iterator<Item = (&str, &str)> {
+    let mut rest = format;
+    std::iter::from_fn(move || {
+        let (fixed, after) = rest.split_once("$context.").unwrap_or((rest, ""));
+        let is_part = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.');
+        let length = after.find(|c| !is_part(c)).unwrap_or(after.len());
+        let name = after[..length].trim_end_matches(['-', '.']);
+        rest = &after[name.len()..];
+        (!fixed.is_empty() || !name.is_empty()).then_some((fixed, name))
+    })
+}
+
 /// A format as API Gateway renders it. `escaped`: free values are escaped as in JSON.
 fn render(format: &str, free: &[Cow<'_, str>], escaped: bool) -> String {
-    let (mut out, mut rest, mut number) = (String::new(), format, 0);
-    while let Some((fixed, after)) = rest.split_once("$context.") {
+    let (mut out, mut number) = (String::new(), 0);
+    for (fixed, name) in pieces(format) {
         out.push_str(fixed);
-        let length = after.find(|c: char| !(c.is_ascii_alphanumeric() || c == '.')).unwrap_or(after.len());
-        let name = after[..length].trim_end_matches('.');
-        rest = &after[name.len()..];
         if let Some((_, value)) = USUAL.iter().find(|(known, _)| *known == name) {
             out.push_str(value);
         } else if FREE.contains(&name) && !free.is_empty() {
@@ -143,11 +153,11 @@ fn render(format: &str, free: &[Cow<'_, str>], escaped: bool) -> String {
             let quoted = quoted(value);
             out.push_str(if escaped { &quoted[1..quoted.len() - 1] } else { value });
             number += 1;
-        } else {
+        } else if !name.is_empty() {
             out.push('-');
         }
     }
-    out + rest
+    out
 }
 
 /// A format that is made up, a parser derived from it, a record rendered: it is read right, or rejected.
@@ -156,7 +166,8 @@ pub(crate) fn template(data: &[u8]) {
     let escaped = input.is();
     let parts: Vec<_> = input.parts().into_iter().map(String::from_utf8_lossy).collect();
     let (format, free) = (&parts[0], &parts[1..]);
-    let has_key = format.contains("$context.identity.apiKeyId");
+    let has = |name: &str| pieces(format).any(|(_, known)| known == name);
+    let has_key = has("identity.apiKeyId");
     let key = if has_key { variable("identity.apiKeyId") } else { KeySpec::None };
     let plan = match plan(templates(&[format]), key, &Limits::default()) {
         Ok(plan) => plan,
@@ -168,8 +179,7 @@ pub(crate) fn template(data: &[u8]) {
     let record = render(format, free, escaped);
     let Some(read) = check(&plan, document([record.as_str()]).as_bytes(), 2) else { return };
     assert_eq!(read.counts.records, 1, "a message is a record");
-    let has_extended = format.contains("$context.extendedRequestId");
-    let id = USUAL[usize::from(!has_extended)].1;
+    let id = USUAL[usize::from(!has("extendedRequestId"))].1;
     for (column, expected) in [("request_id", Some(id)), ("key_ref", has_key.then_some("k1"))] {
         for found in read.column(column) {
             assert_eq!(found.as_deref(), expected, "{column} of {record:?}");

@@ -117,10 +117,8 @@ impl Read {
     fn each_text(&self, on: &mut impl FnMut(&str)) {
         for batch in self.events.iter().chain(&self.rejects) {
             for column in batch.columns() {
-                if let Some(values) = column.as_any_dictionary_opt().map(|dictionary| dictionary.values()) {
-                    values.as_string::<i32>().iter().flatten().for_each(&mut *on);
-                } else if *column.data_type() == DataType::Utf8View {
-                    column.as_string_view().iter().flatten().for_each(&mut *on);
+                if matches!(column.data_type(), DataType::Utf8View | DataType::Dictionary(..)) {
+                    (0..column.len()).filter_map(|row| text(column, row)).for_each(&mut *on);
                 }
             }
         }

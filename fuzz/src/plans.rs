@@ -33,11 +33,11 @@ pub(crate) const STANDARD: &str = "date time timestamp(ms) x-edge-location sc-by
 /// A format whose variables each stand alone between quotes.
 pub(crate) const JSON: &str = r#"{"extendedRequestId":"$context.extendedRequestId","requestId":"$context.requestId","requestTime":"$context.requestTime","requestTimeEpoch":"$context.requestTimeEpoch","apiKeyId":"$context.identity.apiKeyId","status":"$context.status","path":"$context.path","userAgent":"$context.identity.userAgent"}"#;
 /// One with objects in objects, bare variables, and several in one value.
-const NESTED: &str = r#"{"who":{"ip":"$context.identity.sourceIp","key":{"id":"$context.identity.apiKeyId"}},"id":"$context.extendedRequestId","at":$context.requestTimeEpoch,"status":$context.status,"line":"$context.status|$context.protocol $context.path","mixed":"$context.status;$context.stage,$context.identity.userAgent!","n":1,"customer":"$context.authorizer.customerId"}"#;
+const NESTED: &str = r#"{"who":{"ip":"$context.identity.sourceIp","key":{"id":"$context.identity.apiKeyId"}},"id":"$context.extendedRequestId","at":$context.requestTimeEpoch,"status":$context.status,"line":"$context.stage|$context.protocol $context.path","mixed":"$context.status;$context.domainName,$context.identity.userAgent!","n":1,"customer":"$context.authorizer.customerId"}"#;
 const CSV: &str = "$context.extendedRequestId,$context.requestTimeEpoch,$context.identity.apiKeyId,$context.path,$context.status,$context.identity.userAgent";
 const CLF: &str = r#"$context.identity.sourceIp - $context.identity.apiKeyId [$context.requestTime]"$context.httpMethod $context.path $context.protocol" $context.status $context.responseLength "$context.identity.userAgent" $context.extendedRequestId"#;
 const XML: &str = r#"<request id="$context.extendedRequestId"> <time>$context.requestTimeEpoch</time> <key>$context.identity.apiKeyId</key> <path>$context.path</path> <status>$context.status</status> <agent>$context.identity.userAgent</agent> </request>"#;
-const OTHER: &str = "at $context.requestTime: $context.extendedRequestId | $context.identity.apiKeyId | $context.stage | $context.authorizer.customerId";
+const OTHER: &str = r#"at $context.requestTime: $context.extendedRequestId | $context.identity.apiKeyId | "$context.routeKey" "$context.authorizer.customerId""#;
 
 pub(crate) fn secret() -> KeySecret {
     KeySecret(b"a secret of the fuzz targets".to_vec())

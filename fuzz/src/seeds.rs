@@ -7,9 +7,10 @@ use std::sync::Arc;
 
 use arrow::array::{ArrayRef, Int64Array, RecordBatch, StringArray, TimestampMillisecondArray};
 use parquet::arrow::ArrowWriter;
+use parquet::arrow::arrow_writer::ArrowWriterOptions;
 use parquet::basic::Compression;
 use parquet::errors::ParquetError;
-use parquet::file::properties::WriterProperties;
+use parquet::file::properties::{WriterProperties, WriterVersion};
 
 use crate::pack::{PACKINGS, envelope, gzip, packed, undelivered};
 use crate::plans::JSON;
@@ -19,11 +20,11 @@ const HEADER: &str = "#Version: 1.0\n#Fields: date time x-edge-request-id cs(Hos
 const ROW: &str = "2026-02-03\t04:05:06\tA==\td1.cloudfront.net\t/a%2520b\t000\tsid=1\tv1;k=K1\n";
 const STANDARD_JSON: &str = r#"{"date":"2026-02-03","time":"04:05:06","timestamp(ms)":"1770091506789","x-edge-request-id":"A==","cs-uri-query":"q=1&key=K","viewer-request-log-data":"v1;k=K1","cs(Cookie)":"-"}"#;
 const RECORD: &str = r#"{"extendedRequestId":"A=","requestId":"r","requestTime":"24/Nov/2025:16:00:00 +0000","requestTimeEpoch":"1764000000456","apiKeyId":"k1","status":"200","path":"/prod/\"x","userAgent":"-"}"#;
-const NESTED: &str = r#"{"who":{"ip":"203.0.113.9","key":{"id":"k1"}},"id":"A=","at":1764000000456,"status":-,"line":"200|HTTP/1.1 /prod/x","mixed":"200;prod,curl/8!","n":1,"customer":"c"}"#;
+const NESTED: &str = r#"{"who":{"ip":"203.0.113.9","key":{"id":"k1"}},"id":"A=","at":1764000000456,"status":-,"line":"prod|HTTP/1.1 /prod/x","mixed":"200;api.example.com,curl/8!","n":1,"customer":"c"}"#;
 const CSV: &str = "A=,1764000000456,k1,/prod/a,200,curl/8\n";
 const CLF: &str = "203.0.113.9 - k1 [24/Nov/2025:16:00:00 +0000] \"GET /prod/a HTTP/1.1\" 200 34 \"curl/8\" A=\n";
 const XML: &str = "<request id=\"A=\"> <time>1764000000456</time> <key>k1</key> <path>/a</path> <status>200</status> <agent>x</agent> </request>\n";
-const OTHER: &str = "at 24/Nov/2025:16:00:00 +0000: A= | k1 | prod | customer\n";
+const OTHER: &str = "at 24/Nov/2025:16:00:00 +0000: A= | k1 | \"GET /items/{id}\" \"customer\"\n";
 const DOCUMENTED: &str = "203.0.113.9,-,-,24/Nov/2025:16:00:00 +0000,GET,/items/{id},HTTP/1.1,200,34,r,A=\n";
 const OWN: &str = r#"{"level":"info","request_id":"r-1","event_time":"2026-02-03T04:05:06.789Z","request":{"method":"GET","path":"/v1?key=S","query":"?a=1&auth=2"},"status":200,"latency_ms":12.9,"client_ip":"2001:db8::1","x":[{"id":1}],"auth":{"key":"K1"}}"#;
 const LAMBDA: &str = "2026-02-03T04:05:06.789Z\t6bc28136-b1d7-4e0a-9c3f-0123456789ab\tINFO\t";
@@ -41,7 +42,7 @@ pub(crate) fn write(folder: &Path) -> io::Result<()> {
             vec![
                 format!("01{LINE}{}", LINE.replace('\n', "\r\n")),
                 format!("12{LINE}\n{}\n", vec!["-"; 71].join("\t")),
-                format!("21{}", format!("1764000000.1\tA==\t/a?key=K\t200\tkey=K1&k%65y=K1\n").repeat(2)),
+                format!("21{}", "1764000000.1\tA==\t/a?key=K\t200\tkey=K1&k%65y=K1\n".repeat(2)),
                 format!("62{LINE}1764000000.1\tB==\nx\n"),
                 format!("40{}", "a\tb\n".repeat(11)),
             ],
@@ -146,16 +147,25 @@ pub(crate) fn write(folder: &Path) -> io::Result<()> {
     .into_iter()
     .enumerate()
     {
-        let objects = [parquet(compression, true), parquet(compression, false)];
-        for (at, object) in objects.into_iter().enumerate() {
-            put("parquet", 2 * number + at, &object.map_err(io::Error::other)?)?;
+        for (at, pages) in [Pages::Dictionary, Pages::Plain, Pages::Delta].into_iter().enumerate() {
+            let object = parquet(compression, pages).map_err(io::Error::other)?;
+            put("parquet", 3 * number + at, &object)?;
         }
     }
     Ok(())
 }
 
+/// How values are written.
+#[derive(Clone, Copy, PartialEq)]
+enum Pages {
+    Dictionary,
+    Plain,
+    /// Pages of the second kind, values as differences.
+    Delta,
+}
+
 /// Three rows of standard logs, in columns of several types.
-fn parquet(compression: Compression, dictionary: bool) -> Result<Vec<u8>, ParquetError> {
+fn parquet(compression: Compression, pages: Pages) -> Result<Vec<u8>, ParquetError> {
     let millis = TimestampMillisecondArray::from(vec![Some(1_764_000_000_123), None, Some(1)]);
     let columns: [(&str, ArrayRef); 5] = [
         ("timestamp_ms_", Arc::new(millis)),
@@ -165,9 +175,11 @@ fn parquet(compression: Compression, dictionary: bool) -> Result<Vec<u8>, Parque
         ("viewer_request_log_data", Arc::new(StringArray::from(vec!["v1;k=K1", "-", "v1;k=K1"]))),
     ];
     let batch = RecordBatch::try_from_iter(columns).map_err(|error| ParquetError::External(Box::new(error)))?;
-    let properties =
-        WriterProperties::builder().set_compression(compression).set_dictionary_enabled(dictionary).build();
-    let mut writer = ArrowWriter::try_new(Vec::new(), batch.schema(), Some(properties))?;
+    let version = if pages == Pages::Delta { WriterVersion::PARQUET_2_0 } else { WriterVersion::PARQUET_1_0 };
+    let properties = WriterProperties::builder().set_compression(compression).set_writer_version(version);
+    let properties = properties.set_dictionary_enabled(pages == Pages::Dictionary).build();
+    let options = ArrowWriterOptions::new().with_properties(properties).with_skip_arrow_metadata(true);
+    let mut writer = ArrowWriter::try_new_with_options(Vec::new(), batch.schema(), options)?;
     writer.write(&batch)?;
     writer.into_inner()
 }

@@ -214,6 +214,11 @@ impl OriginReader {
         &self.plan
     }
 
+    /// Bytes that the rows so far take because of what their values hold.
+    pub(super) fn bytes(&self) -> usize {
+        self.columns.bytes()
+    }
+
     /// The rows so far as a batch.
     pub(super) fn finish(&mut self, rows: usize) -> arrow::array::RecordBatch {
         self.columns.finish(rows)

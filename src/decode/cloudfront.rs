@@ -88,6 +88,11 @@ impl EdgeReader {
         }
     }
 
+    /// Bytes that the rows so far take because of what their values hold.
+    pub(super) fn bytes(&self) -> usize {
+        self.rows.bytes()
+    }
+
     /// The rows so far as a batch.
     pub(super) fn finish(&mut self, rows: usize) -> arrow::array::RecordBatch {
         self.rows.finish(rows)

@@ -19,13 +19,15 @@ pub(super) const BATCH_ROWS: usize = 32_768;
 /// A text column.
 pub(super) struct Text {
     builder: StringViewBuilder,
+    /// Bytes of its values.
+    bytes: usize,
     decoded: Vec<u8>,
     clean: String,
 }
 
 impl Text {
     fn new() -> Self {
-        Self { builder: StringViewBuilder::new(), decoded: Vec::new(), clean: String::new() }
+        Self { builder: StringViewBuilder::new(), bytes: 0, decoded: Vec::new(), clean: String::new() }
     }
 
     pub(super) fn null(&mut self) {
@@ -36,10 +38,14 @@ impl Text {
     pub(super) fn clean(&mut self, bytes: Option<&[u8]>) {
         let Some(bytes) = bytes else { return self.null() };
         match as_clean(bytes) {
-            Some(text) => self.builder.append_value(text),
+            Some(text) => {
+                self.bytes += text.len();
+                self.builder.append_value(text);
+            }
             None => {
                 self.clean.clear();
                 push_clean(bytes, &mut self.clean);
+                self.bytes += self.clean.len();
                 self.builder.append_value(&self.clean);
             }
         }
@@ -82,17 +88,30 @@ pub(super) struct Generation;
 /// What every column can do.
 trait Column {
     fn finish(&mut self, rows: usize) -> ArrayRef;
+    /// Bytes that it takes because of what values hold; those of a fixed length are left out.
+    fn bytes(&self) -> usize {
+        0
+    }
 }
 
 impl Column for Text {
     fn finish(&mut self, _rows: usize) -> ArrayRef {
+        self.bytes = 0;
         Arc::new(self.builder.finish())
+    }
+
+    fn bytes(&self) -> usize {
+        self.bytes
     }
 }
 
 impl Column for Label {
     fn finish(&mut self, _rows: usize) -> ArrayRef {
         Self::finish(self)
+    }
+
+    fn bytes(&self) -> usize {
+        self.bytes
     }
 }
 
@@ -199,6 +218,11 @@ macro_rules! columns {
         impl $name {
             pub(super) fn new(of: &Origin<'_>) -> Self {
                 Self { $($column: make_column!($kind, of)),* }
+            }
+
+            /// Bytes that the rows so far take because of what their values hold.
+            pub(super) fn bytes(&self) -> usize {
+                [$(Column::bytes(&self.$column)),*].into_iter().sum()
             }
 
             /// The rows so far as a batch; the builders start again.

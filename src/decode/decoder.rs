@@ -29,8 +29,11 @@ use super::values::{Taker, Value, Values};
 
 use crate::base::{Micros, UtcHour};
 
-/// A batch is also handed over when its records came to so many bytes, so that long ones do not pile up.
-const BATCH_BYTES: usize = 64 << 20;
+/// A batch is also handed over when its columns hold so many bytes, so that long values do not pile up: a byte of a record
+/// may be held twenty times.
+const BATCH_BYTES: usize = 32 << 20;
+/// How many bytes that is, is asked after records of so many.
+const LOOK_BYTES: usize = 1 << 20;
 /// Where the log events of an envelope begin, if it is to be recognised at once.
 const ENVELOPE_HEAD_BYTES: usize = 1024;
 /// More rejects than this in one object, and it is the settings that are wrong.
@@ -83,6 +86,7 @@ struct Sink {
     excerpt: String,
     batches: VecDeque<RecordBatch>,
     rows: usize,
+    /// Bytes of records since the columns were last asked how many they hold.
     row_bytes: usize,
     counts: Counts,
     hours: BTreeSet<UtcHour>,
@@ -103,6 +107,18 @@ enum Reader {
     Origin(Box<OriginReader>),
     Standard(Box<StandardReader>),
     Own(Box<OwnReader>),
+}
+
+impl Reader {
+    /// Bytes that the rows so far take because of what their values hold.
+    fn bytes(&self) -> usize {
+        match self {
+            Self::Edge(reader) => reader.bytes(),
+            Self::Origin(reader) => reader.bytes(),
+            Self::Standard(reader) => reader.bytes(),
+            Self::Own(reader) => reader.bytes(),
+        }
+    }
 }
 
 impl fmt::Debug for Decoder {
@@ -587,7 +603,12 @@ impl Sink {
                 return Err(ObjectError::TooManyHours { limit });
             }
         }
-        if self.rows >= BATCH_ROWS || self.row_bytes >= BATCH_BYTES {
+        let mut is_full = self.rows >= BATCH_ROWS;
+        if self.row_bytes >= LOOK_BYTES {
+            self.row_bytes = 0;
+            is_full |= self.reader.bytes() >= BATCH_BYTES;
+        }
+        if is_full {
             self.flush_events();
         }
         Ok(())
@@ -626,7 +647,7 @@ impl Sink {
                 Reader::Own(reader) => reader.finish(self.rows),
             };
             self.batches.push_back(batch);
-            (self.rows, self.row_bytes) = (0, 0);
+            self.rows = 0;
         }
     }
 

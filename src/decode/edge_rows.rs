@@ -214,6 +214,11 @@ impl EdgeRows {
         }
     }
 
+    /// Bytes that the rows so far take because of what their values hold.
+    pub(super) fn bytes(&self) -> usize {
+        self.columns.bytes()
+    }
+
     /// The rows so far as a batch.
     pub(super) fn finish(&mut self, rows: usize) -> arrow::array::RecordBatch {
         self.columns.finish(rows)
@@ -260,7 +265,7 @@ impl EdgeRows {
                 percent_decode(raw, &mut self.scratch);
                 self.redacted.clear();
                 push_hashed_tokens(&self.scratch, name, hasher, &mut self.redacted);
-                c.log_data.clean(Some(&self.redacted));
+                c.log_data.private_bytes(&self.redacted, key);
             }
             (raw, _) => c.log_data.private(raw, key),
         }

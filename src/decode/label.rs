@@ -25,6 +25,8 @@ pub(super) struct Label {
     /// Values as they are logged, percent-encoded.
     known_raw: Index,
     decoded: Vec<u8>,
+    /// Bytes of all values, as often as they are held.
+    pub(super) bytes: usize,
 }
 
 impl Label {
@@ -91,6 +93,7 @@ impl Label {
         let number = self.number(&decoded);
         self.decoded = decoded;
         self.known_raw.insert(raw, number);
+        self.bytes += raw.len();
         number
     }
 
@@ -106,6 +109,7 @@ impl Label {
         let number = self.known.len() as u32;
         self.values.append_value(text);
         self.known.insert(bytes, number);
+        self.bytes += 2 * bytes.len();
         number
     }
 
@@ -118,6 +122,7 @@ impl Label {
         self.known.clear();
         self.known_raw.clear();
         self.has_null = false;
+        self.bytes = 0;
         let keys = UInt32Array::new(numbers.into(), nulls);
         Arc::new(DictionaryArray::new(keys, Arc::new(self.values.finish())))
     }

@@ -197,6 +197,14 @@ impl OwnReader {
         }
     }
 
+    /// Bytes that the rows so far take because of what their values hold.
+    pub(super) fn bytes(&self) -> usize {
+        match &self.columns {
+            OwnColumns::Origin(columns) => columns.bytes(),
+            OwnColumns::Edge(columns) => columns.bytes(),
+        }
+    }
+
     /// The rows so far as a batch.
     pub(super) fn finish(&mut self, rows: usize) -> arrow::array::RecordBatch {
         match &mut self.columns {

@@ -6,6 +6,7 @@ use arrow::array::{ArrayRef, Int64Builder, RecordBatch, StringViewBuilder};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 
 use super::error::Reject;
+use super::text::{as_clean, push_clean};
 
 /// The columns of a batch of rejects: `source_position`, `reason`, `excerpt`, `detail`, as in the table `rejects`.
 pub static REJECT_SCHEMA: LazyLock<SchemaRef> = LazyLock::new(|| {
@@ -64,7 +65,15 @@ impl Rejects {
         self.position.append_value(position);
         self.reason.append_value(reject.reason);
         self.excerpt.append_value(excerpt);
-        self.detail.append_value(&reject.detail);
+        // It may name a key of the configuration, which can hold anything.
+        match as_clean(reject.detail.as_bytes()) {
+            Some(detail) => self.detail.append_value(detail),
+            None => {
+                let mut clean = String::new();
+                push_clean(reject.detail.as_bytes(), &mut clean);
+                self.detail.append_value(&clean);
+            }
+        }
         self.rows += 1;
     }
 

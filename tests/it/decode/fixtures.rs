@@ -494,3 +494,55 @@ fn records_of_firehose_events() {
         assert_eq!(counted(&plan, &name, &object, numbers).reasons(), reasons);
     }
 }
+
+/// Made of access logs by another program, with records within records: no log, and told so.
+#[test]
+fn a_parquet_object_of_another_program() {
+    let Some(files) = Files::find() else { return };
+    let name = "apigateway-access/clo.apigateway-sample.parquet";
+    let object = files.bytes(name);
+    let error = try_read(&standard::plan(&[], KeySpec::None), &object).unwrap_err();
+    say(&format!("{name:<78} {error}"));
+    assert!(matches!(error, ObjectError::BadParquet { what: "a column of records within records" }), "{error}");
+    // As what it was made of, it is one line of something else.
+    let plan = plan_of(templates(&[WIDE]), variable("identity.apiKeyId"), &Limits::default()).unwrap();
+    assert_eq!(read(&plan, &object).counts.events, 0);
+}
+
+/// What S3, SNS, SQS and EventBridge say of objects.
+#[test]
+fn notifications_of_objects() {
+    let Some(files) = Files::find() else { return };
+    for (name, created, other) in [
+        (
+            "ownstats.snsS3Event.aggregated",
+            Some("aggregated/stats/domain_name=mydomain.com/event_date=2022-11-29/data_0.parquet"),
+            0,
+        ),
+        (
+            "ownstats.snsS3Event.incoming",
+            Some(
+                "incoming/domain_name=mydomain.com/event_type=pageview/event_date=2022-11-29/ownstats-delivery-stream-prd-1-2022-11-29-22-26-24-427d939e-74e3-3621-b77c-372853e0751c.parquet",
+            ),
+            0,
+        ),
+        ("powertools.s3Event", Some("b21b84d653bb07b05b1e6b33684dc11b"), 0),
+        ("powertools.s3EventBridgeNotificationObjectCreatedEvent", Some("IMG_m7fzo3.jpg"), 0),
+        ("powertools.s3EventBridgeNotificationObjectDeletedEvent", None, 1),
+        ("powertools.s3EventDecodedKey", Some("Happy Face.jpg"), 0),
+        ("powertools.s3EventDeleteObject", None, 1),
+        ("powertools.s3EventGlacier", Some("b21b84d653bb07b05b1e6b33684dc11b"), 0),
+        ("powertools.s3SqsEvent", Some("test.pdf"), 0),
+        ("rust-runtime.example-s3-event-with-decoded", Some("Happy Face.jpg"), 0),
+        ("rust-runtime.example-s3-event", Some("Happy Face.jpg"), 0),
+    ] {
+        let found = meterlake::source::notices(&files.bytes(&format!("s3-events/{name}.json"))).unwrap();
+        let keys: Vec<_> = found.created.iter().map(|notice| notice.key.as_str()).collect();
+        say(&format!("s3-events/{name:<68} created {:?}, other {}", keys, found.other));
+        assert_eq!((keys, found.other), (created.into_iter().collect(), other), "{name}");
+    }
+    for name in ["rust-runtime.example-sns-event", "rust-runtime.example-sqs-event"] {
+        let error = meterlake::source::notices(&files.bytes(&format!("s3-events/{name}.json"))).unwrap_err();
+        say(&format!("s3-events/{name:<68} {error}"));
+    }
+}

@@ -149,6 +149,16 @@ fn a_key_that_was_found_stands_nowhere_else_in_the_row() {
     assert!(row.values().all(|value| !value.contains(KEY)), "{row:?}");
 }
 
+/// Another token of the log data, found by fuzzing.
+#[test]
+fn a_key_in_another_token_of_log_data_is_not_stored() {
+    let key = KeySpec::LogData { name: "k".into(), plain: false };
+    let data = format!("v1;ua=x{KEY};k={KEY}");
+    let row = only(&edge_with(&["viewer-request-log-data"], key), line(&[("viewer-request-log-data", &data)]));
+    assert_key(&row, KEY);
+    assert_eq!(row["log_data"], format!("v1;ua=x{0};k={0}", reference(KEY)));
+}
+
 /// A caller may send the key as the method of a request; an authorizer may pass it on.
 #[test]
 fn a_key_sent_in_place_of_something_else_is_not_stored() {

@@ -181,6 +181,14 @@ fn control_characters_never_reach_stored_text() {
     assert_eq!((row["path"].as_str(), row["user_agent"].as_str()), ("/%1B[2J%0A%00", "a%09b%7F"));
 }
 
+/// A key of the configured format may hold them; found by fuzzing.
+#[test]
+fn control_characters_never_reach_the_detail_of_a_reject() {
+    let format = REST.replace(r#""stage""#, r#""st\u001b[2Jage""#);
+    let plan = plan_of(templates(&[&format]), KeySpec::None, &Limits::default()).unwrap();
+    assert_eq!(read(&plan, access("a")).rejects[0]["detail"], "key `st%1B[2Jage` of the configured format is missing");
+}
+
 #[test]
 fn an_id_that_callers_choose_is_known_as_such() {
     assert!(rest().id_is_unforgeable());

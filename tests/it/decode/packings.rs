@@ -350,6 +350,32 @@ fn an_error_record_that_cannot_be_read_is_a_reject() {
     }
 }
 
+/// A byte that is no text becomes three, in every column that holds the value, and is held as a name of itself besides:
+/// 65 KiB of such records took 1.3 GiB.
+#[test]
+fn values_that_grow_are_handed_over_before_they_take_much_memory() {
+    let format =
+        r#"{"id":"$context.extendedRequestId","t":"$context.requestTimeEpoch","c":"$context.authorizer.customerId"}"#;
+    let plan = plan_of(templates(&[format]), KeySpec::None, &Limits::default()).unwrap();
+    let mut object = Vec::new();
+    for id in 0..24 {
+        let start = format!(r#"{{"id":"{id}","t":"1764000000456","c":"{id}"#);
+        object.extend([start.as_bytes(), &[0xff; 1 << 20], b"\"}\n"].concat());
+    }
+    let mut decoder = Decoder::new(&plan, "object", arrived());
+    decoder.push(&gzip(object)).unwrap();
+    decoder.end();
+    let mut rows = 0;
+    while let Some(batch) = decoder.next_events() {
+        rows += batch.num_rows();
+        let bytes = batch.get_array_memory_size();
+        assert!(bytes < 64 << 20, "{} rows in {bytes} bytes", batch.num_rows());
+    }
+    decoder.finish().unwrap();
+    rows += std::iter::from_fn(|| decoder.next_events()).map(|batch| batch.num_rows()).sum::<usize>();
+    assert_eq!(rows, 24);
+}
+
 /// It was passed over without a word before: neither an event nor a reject came of it.
 #[test]
 fn a_parquet_object_in_an_error_record_is_a_reject() {
