@@ -152,7 +152,7 @@ fn a_key_that_was_found_stands_nowhere_else_in_the_row() {
 /// Another token of the log data, found by fuzzing.
 #[test]
 fn a_key_in_another_token_of_log_data_is_not_stored() {
-    let key = KeySpec::LogData { name: "k".into(), plain: false };
+    let key = KeySpec::LogData { name: "k".into(), plain: false, missing: Missing::Held };
     let data = format!("v1;ua=x{KEY};k={KEY}");
     let row = only(&edge_with(&["viewer-request-log-data"], key), line(&[("viewer-request-log-data", &data)]));
     assert_key(&row, KEY);
