@@ -25,7 +25,7 @@ use super::plan::{DecodePlan, Plan, Reading};
 use super::privacy::KeyHasher;
 use super::rejects::Rejects;
 use super::standard::StandardReader;
-use super::values::{Taker, Value, Values};
+use super::values::{Taker, Value, Values, has_ended};
 
 use crate::base::{Micros, UtcHour};
 
@@ -356,7 +356,7 @@ impl Taker for Sink {
         let plan = reader.plan().clone();
         let mut spans = std::mem::take(&mut self.spans);
         spans.clear();
-        let followed = plan.follow(rest, &mut spans);
+        let followed = plan.follow(rest, &mut spans).filter(|(_, length)| has_ended(&rest[*length..]));
         let done =
             followed.map(|(format, length)| self.record_as(&rest[..length], Some((format, &spans))).map(|()| length));
         self.spans = spans;
@@ -383,15 +383,19 @@ impl Taker for Sink {
 
     /// A JSON object: an envelope of records, or a record.
     fn value(&mut self, value: Value<'_>) -> Result<(), ObjectError> {
+        let is_closed = matches!(value, Value::Closed(_));
         match value {
             Value::Broken { start, bytes, reason, detail } => {
                 self.reject(start, Reject::new(reason, format!("{detail}; {bytes} bytes were passed over")))
             }
-            Value::Whole(document) if envelope::may_be_envelope(&self.envelope_sign, document) => {
+            Value::Whole(document) | Value::Closed(document)
+                if envelope::may_be_envelope(&self.envelope_sign, document) =>
+            {
                 let mut envelope = std::mem::take(&mut self.envelope);
                 let read = envelope.read(document);
                 let done = match read {
                     Ok(Some(kind)) => self.events_of(document, &envelope, kind),
+                    Ok(None) if is_closed => self.closed(document),
                     Ok(None) => self.record(document),
                     Err(error) => {
                         let detail = format!("an envelope, at byte {}: {}", error.at, error.what);
@@ -402,6 +406,7 @@ impl Taker for Sink {
                 done
             }
             Value::Text(line) if line.trim_ascii().is_empty() => Ok(()),
+            Value::Closed(record) => self.closed(record),
             Value::Whole(record) | Value::Text(record) => self.record_or_failed(record),
         }
     }
@@ -494,6 +499,12 @@ impl Sink {
     }
 
     /// Reads one record: a line, or the text of one log event.
+    /// An object with something behind it in its line. A log service escapes what it writes into an envelope; in a bare record a
+    /// caller's value may have closed the object, and named another key.
+    fn closed(&mut self, object: &[u8]) -> Result<(), ObjectError> {
+        self.reject(object, Reject::new("bad_json", "something stands behind the object in its line"))
+    }
+
     fn record(&mut self, record: &[u8]) -> Result<(), ObjectError> {
         self.record_as(record, None)
     }

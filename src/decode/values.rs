@@ -3,6 +3,9 @@
 //! early (a record cut off, a quote that was not escaped) and to go on after it: at the next line, or at the next `{`
 //! that stands where none could. What was passed over is handed on as one reject, never dropped.
 //!
+//! Behind an object comes a line end or the next one. Where anything else does, a value which the writer did not escape may
+//! have closed the object before its end: that is told of it.
+//!
 //! Where formats that are not JSON are configured, whatever is no JSON object within one line is a record of text: a line.
 
 use super::ObjectError;
@@ -15,6 +18,8 @@ const EXCERPT_BYTES: usize = 4096;
 pub(super) enum Value<'a> {
     /// One JSON object, balanced but not checked further.
     Whole(&'a [u8]),
+    /// The same with something behind it that is neither a line end nor the next object.
+    Closed(&'a [u8]),
     /// A line that is no JSON object, where such records are expected; without its end.
     Text(&'a [u8]),
     /// The start of something else, and why it is none.
@@ -44,6 +49,8 @@ pub(super) struct Values {
     escaped: bool,
     /// Last significant byte outside strings; `"` for a string's end, `a` for any literal.
     previous: u8,
+    /// Bytes of the object that ended last.
+    whole: u64,
     depth: usize,
     /// One bit per level, the lowest for the innermost: set for an array.
     arrays: u64,
@@ -54,6 +61,10 @@ pub(super) struct Values {
 enum Mode {
     Between,
     Inside,
+    /// Behind an object, of which what follows decides.
+    After,
+    /// Behind one that something else follows.
+    Closed,
     Skipping,
     /// Within a line of text.
     Text,
@@ -74,6 +85,33 @@ enum Step {
     IsTooDeep,
 }
 
+/// What a byte behind an object means for it.
+enum After {
+    /// Nothing yet.
+    Blank,
+    /// It has ended.
+    Ended,
+    /// It had not ended.
+    Other,
+}
+
+fn after(byte: u8) -> After {
+    match byte {
+        // Not a tab: a line of text may begin with one.
+        b' ' | b'\r' => After::Blank,
+        b'\n' | b'{' | 0 => After::Ended,
+        _ => After::Other,
+    }
+}
+
+/// Whether what stands behind an object lets it be one; false also where that cannot be told yet.
+pub(super) fn has_ended(rest: &[u8]) -> bool {
+    rest.iter()
+        .map(|byte| after(*byte))
+        .find(|after| !matches!(after, After::Blank))
+        .is_some_and(|a| matches!(a, After::Ended))
+}
+
 impl Values {
     /// `bytes_max` bounds one value, `depth_max` the objects and arrays inside each other in it. `takes_text`: lines of text
     /// are records too.
@@ -88,6 +126,7 @@ impl Values {
             in_string: false,
             escaped: false,
             previous: 0,
+            whole: 0,
             depth: 0,
             arrays: 0,
             reason: ("", ""),
@@ -139,7 +178,8 @@ impl Values {
                         Step::Goes => at += 1,
                         Step::Ends => {
                             at += 1;
-                            self.hand_over(&chunk[start..at], on)?;
+                            self.whole = self.bytes + (at - start) as u64;
+                            self.mode = Mode::After;
                         }
                         Step::BreaksBefore | Step::BreaksAtLineEnd | Step::Breaks | Step::IsTooDeep
                             if self.takes_text =>
@@ -159,6 +199,14 @@ impl Values {
                         Step::IsTooDeep => self.skip("too_deep", TOO_DEEP),
                     }
                 }
+                Mode::After | Mode::Closed => match after(chunk[at]) {
+                    After::Blank => at += 1,
+                    After::Ended => self.hand_over(&chunk[start..at], on)?,
+                    After::Other => {
+                        self.mode = Mode::Closed;
+                        self.hand_over(&chunk[start..at], on)?;
+                    }
+                },
                 Mode::Skipping => {
                     let byte = chunk[at];
                     if byte == b'\n' || byte == b'{' && self.previous == b'}' {
@@ -187,7 +235,11 @@ impl Values {
             self.mode = Mode::Text;
             return self.hand_over(&[], on);
         }
-        if self.mode != Mode::Between { self.give_up(&[], on) } else { Ok(()) }
+        match self.mode {
+            Mode::Between => Ok(()),
+            Mode::After => self.hand_over(&[], on),
+            _ => self.give_up(&[], on),
+        }
     }
 
     /// Bytes of the value begun that came in earlier chunks.
@@ -267,16 +319,25 @@ impl Values {
     }
 
     fn hand_over(&mut self, part: &[u8], on: &mut impl Taker) -> Result<(), ObjectError> {
-        if self.bytes + part.len() as u64 > self.bytes_max as u64 {
+        let length = match self.mode {
+            Mode::After | Mode::Closed => self.whole,
+            _ => self.bytes + part.len() as u64,
+        };
+        if length > self.bytes_max as u64 {
             self.reason = ("too_long", "longer than `document_bytes_max` under [limits]");
             return self.give_up(part, on);
         }
-        let is_text = std::mem::replace(&mut self.mode, Mode::Between) == Mode::Text;
-        let value = |bytes| if is_text { Value::Text(bytes) } else { Value::Whole(bytes) };
+        let length = length as usize;
+        let value = match std::mem::replace(&mut self.mode, Mode::Between) {
+            Mode::Text => Value::Text,
+            Mode::Closed => Value::Closed,
+            _ => Value::Whole,
+        };
         if self.carry.is_empty() {
-            return on.value(value(part));
+            return on.value(value(&part[..length]));
         }
         self.carry.extend_from_slice(part);
+        self.carry.truncate(length);
         let handed = on.value(value(&self.carry));
         self.carry.clear();
         self.bytes = 0;
@@ -310,6 +371,7 @@ mod tests {
         fn value(&mut self, value: Value<'_>) -> Result<(), ObjectError> {
             self.0.push(match value {
                 Value::Whole(bytes) => String::from_utf8_lossy(bytes).into_owned(),
+                Value::Closed(bytes) => format!("closed {}", String::from_utf8_lossy(bytes)),
                 Value::Text(bytes) => format!("text {}", String::from_utf8_lossy(bytes)),
                 Value::Broken { start, bytes, reason, .. } => {
                     format!("{reason} {bytes} {}", String::from_utf8_lossy(start))
@@ -349,13 +411,21 @@ mod tests {
     }
 
     #[test]
+    fn nothing_but_a_line_end_or_the_next_object_comes_behind_an_object() {
+        let split = |text: &str| split_as(text, false);
+        assert_eq!(split("{\"a\":1}  {\"a\":2} \r\n{\"a\":3}  "), ["{\"a\":1}", "{\"a\":2}", "{\"a\":3}"]);
+        let broken = ["closed {\"a\":1}", "not_json 7 ,\"b\":2}", "closed {\"a\":3}", "not_json 1 x"];
+        assert_eq!(split("{\"a\":1} ,\"b\":2}\n{\"a\":3}x"), broken);
+    }
+
+    #[test]
     fn lines_of_text_are_records_where_they_are_expected() {
         let split = |text: &str| split_as(text, true);
         assert_eq!(
             split("a {b}\n{\"c\":1} {\"d\":2}\r\n\n\tlast"),
             ["text a {b}", "{\"c\":1}", "{\"d\":2}", "text \tlast"]
         );
-        assert_eq!(split("{\"c\":1}after\n"), ["{\"c\":1}", "text after"]);
+        assert_eq!(split("{\"c\":1}after\n"), ["closed {\"c\":1}", "text after"]);
         for open in ["{\"a\":", "{\"a\":\"b", "{]", "{\"a\":1{", "{\"a\":{"] {
             assert_eq!(split(&format!("{open}\nnext\n")), [format!("text {open}"), "text next".to_owned()]);
         }

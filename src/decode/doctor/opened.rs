@@ -245,7 +245,7 @@ impl Taker for Taken<'_> {
 
     fn value(&mut self, value: Value<'_>) -> Result<(), ObjectError> {
         match value {
-            Value::Whole(document) | Value::Text(document) => {
+            Value::Whole(document) | Value::Closed(document) | Value::Text(document) => {
                 self.documents += 1;
                 self.bytes += document.len() as u64;
                 self.opened.document(document);

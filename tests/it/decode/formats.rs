@@ -523,6 +523,20 @@ proptest! {
         }
     }
 
+    /// A caller closes the object before its key: what is behind it gives it away, wherever a chunk ends.
+    #[test]
+    fn an_object_that_was_closed_early_is_no_record(cut in 1..200_usize, blank in select(vec!["", " ", "\t "])) {
+        let format = r#"{"id":"$context.extendedRequestId","t":"$context.requestTimeEpoch","agent":"$context.identity.userAgent","apiKeyId":"$context.identity.apiKeyId","path":"$context.path"}"#;
+        let plan = plan_of(templates(&[format]), variable("identity.apiKeyId"), &Limits::default()).unwrap();
+        let agent = format!(r#"","apiKeyId":"victim","path":"/x"}}{blank},"path":""#);
+        let record = render(format, &[("identity.userAgent", &agent)]) + "\n";
+        let good = render(format, &[]);
+        let object = [good.as_str(), "\n", &record, &good].concat().into_bytes();
+        let read = read_chunks(&plan, object.chunks(cut)).unwrap();
+        let keys: Vec<_> = read.events.iter().map(|row| &row["key_ref"][..]).collect();
+        prop_assert_eq!((keys, read.reasons()), (vec!["k1", "k1"], vec!["bad_json", "not_json"]));
+    }
+
     #[test]
     fn chunks_of_lines_do_not_matter(
         parts in vec(line_part(), 0..12), cut in 1..40_usize, packed in any::<bool>(),

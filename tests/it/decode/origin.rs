@@ -115,14 +115,17 @@ fn a_broken_record_costs_itself_only() {
         (access("x")[..60].to_owned(), "\n"),
         (access("x").trim_end_matches('}').to_owned(), ""),
         (access("x").replace(r#""stage":"prod""#, r#""stage":prod"#), ""),
-        ("203.0.113.9 - - [24/Nov/2025:16:00:00 +0000] \"GET /\" 200".to_owned(), "\n"),
+        ("\n203.0.113.9 - - [24/Nov/2025:16:00:00 +0000] \"GET /\" 200".to_owned(), "\n"),
         (r#"{"a":1}"#.to_owned(), ""),
-        ("[1,2]".to_owned(), "\n"),
+        ("\n[1,2]".to_owned(), "\n"),
     ] {
         let read = read(&rest(), format!("{good}{broken}{after}{good}{good}"));
         assert_eq!((ids(&read), read.counts.rejects), (vec!["good"; 3], 1), "{broken}");
         assert_eq!(read.column("source_position"), ["0", "2", "3"]);
     }
+    // What stands behind an object in its line may be the rest of a record that a caller has closed early.
+    let doubted = read(&rest(), format!("{good}[1,2]\n{good}"));
+    assert_eq!((ids(&doubted), doubted.reasons()), (vec!["good"], vec!["bad_json", "not_json"]));
     let cut = read(&rest(), format!("{good}{}", &good[..100]));
     assert_eq!((ids(&cut), cut.reasons()), (vec!["good"], vec!["bad_json"]));
 }
