@@ -235,7 +235,7 @@ fn versions<'a>(known: &'a KnownObjects, receipt: &Receipt) -> &'a [KnownObject]
 }
 
 /// The ledger's rows of the applied versions among these, in their new states.
-pub(crate) async fn in_new_state(
+async fn in_new_state(
     ledger: &Ledger,
     going: &BTreeMap<Digest, (ObjectState, Option<&str>)>,
 ) -> Result<Vec<ObjectRow>, JobError> {

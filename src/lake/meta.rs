@@ -18,6 +18,8 @@ pub const FORMAT: u32 = 1;
 
 /// Files of one numbered list read at once.
 const READS_AT_ONCE: usize = 16;
+/// Files of what waits read at once.
+const WAITING_READS_AT_ONCE: usize = 32;
 
 #[derive(Serialize, Deserialize)]
 struct Description {
@@ -182,6 +184,26 @@ async fn read_numbered<T: DeserializeOwned>(store: &dyn ObjectStore, folder: &Pa
     .buffered(READS_AT_ONCE)
     .try_collect()
     .await
+}
+
+/// Every file below a folder of what waits, in no order. One that is gone by the time it is read is left out: another build
+/// has done what it asks for.
+pub(super) async fn read_waiting<T: DeserializeOwned>(
+    store: &dyn ObjectStore,
+    folder: &str,
+) -> Result<Vec<(Path, T)>, LakeError> {
+    store
+        .list(Some(&Path::from(folder)))
+        .map(|meta| async {
+            let path = meta.doing("list", folder)?.location;
+            let Some(bytes) = read(store, &path).await? else { return Ok(None) };
+            let parsed = parse(&path, &bytes)?;
+            Ok(Some((path, parsed)))
+        })
+        .buffer_unordered(WAITING_READS_AT_ONCE)
+        .try_filter_map(|file| async move { Ok(file) })
+        .try_collect()
+        .await
 }
 
 /// A file's content, or `None` where there is none.

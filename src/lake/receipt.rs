@@ -1,7 +1,7 @@
 //! Receipts: what one conversion staged. A receipt is written after the files it names, so it is the commit of the
 //! conversion; it waits in the lake until a build has applied it and the ledger holds the object.
 
-use futures::{StreamExt, TryStreamExt, stream};
+use futures::{StreamExt, stream};
 use object_store::ObjectStoreExt as _;
 use object_store::path::Path;
 use serde::{Deserialize, Serialize};
@@ -10,9 +10,6 @@ use super::error::{Doing, LakeError};
 use super::{Lake, layout, meta};
 use crate::base::{Digest, Micros, UtcHour};
 use crate::schema::Table;
-
-/// Receipts read or deleted at once.
-const AT_ONCE: usize = 32;
 
 /// One version of a landing object, decoded under certain settings.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -102,22 +99,8 @@ impl Receipt {
 impl Lake {
     /// Every receipt that waits, ordered by source, key and id.
     pub async fn receipts(&self) -> Result<Vec<Receipt>, LakeError> {
-        let folder = Path::from(layout::RECEIPTS);
-        let mut found: Vec<Receipt> = self
-            .store()
-            .list(Some(&folder))
-            .map(|meta| async {
-                let path = meta.doing("list", layout::RECEIPTS)?.location;
-                // Another build may have applied and deleted it since the listing.
-                match meta::read(self.store(), &path).await? {
-                    Some(bytes) => meta::parse::<ReceiptFile>(&path, &bytes)?.receipt(&path).map(Some),
-                    None => Ok::<_, LakeError>(None),
-                }
-            })
-            .buffer_unordered(AT_ONCE)
-            .try_filter_map(|receipt| async move { Ok(receipt) })
-            .try_collect()
-            .await?;
+        let files = meta::read_waiting::<ReceiptFile>(self.store(), layout::RECEIPTS).await?;
+        let mut found = files.into_iter().map(|(path, file)| file.receipt(&path)).collect::<Result<Vec<_>, _>>()?;
         found.sort_by(|a, b| {
             let key = |r: &Receipt| (r.object.source.clone(), r.object.key.clone(), r.object_id);
             key(a).cmp(&key(b))

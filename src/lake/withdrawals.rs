@@ -2,16 +2,17 @@
 //! carried it out and the ledger says so: whoever asks for one may be killed, and it is done all the same.
 
 use futures::{StreamExt, TryStreamExt, stream};
-use object_store::PutMode;
+use object_store::PutOptions;
 use object_store::path::Path;
 use serde::{Deserialize, Serialize};
 
+use super::create::create;
 use super::error::{Doing, LakeError};
 use super::ledger_rows::ObjectState;
 use super::{Lake, layout, meta};
 use crate::base::Digest;
 
-/// Withdrawals read or written at once.
+/// Withdrawals written at once.
 const AT_ONCE: usize = 32;
 
 /// A version that is to leave the tables, or not to get there.
@@ -49,40 +50,26 @@ impl Lake {
 
     /// Every withdrawal that waits, ordered by source and id.
     pub async fn withdrawals(&self) -> Result<Vec<Withdrawal>, LakeError> {
-        let mut found: Vec<Withdrawal> = self
-            .store()
-            .list(Some(&Path::from(layout::WITHDRAWALS)))
-            .map(|meta| async {
-                let path = meta.doing("list", layout::WITHDRAWALS)?.location;
-                // Another build may have carried it out since the listing.
-                match meta::read(self.store(), &path).await? {
-                    Some(bytes) => meta::parse::<WithdrawalFile>(&path, &bytes)?.withdrawal(&path).map(Some),
-                    None => Ok(None),
-                }
-            })
-            .buffer_unordered(AT_ONCE)
-            .try_filter_map(|withdrawal| async move { Ok(withdrawal) })
-            .try_collect()
-            .await?;
+        let files = meta::read_waiting::<WithdrawalFile>(self.store(), layout::WITHDRAWALS).await?;
+        let mut found = files.into_iter().map(|(path, file)| file.withdrawal(&path)).collect::<Result<Vec<_>, _>>()?;
         found.sort_by(|a, b| (&a.source, a.object_id).cmp(&(&b.source, b.object_id)));
         Ok(found)
     }
 
     /// Asks for versions to be withdrawn: from here on they will be. A retraction that waits is not replaced by less.
     pub async fn withdraw(&self, withdrawals: &[Withdrawal]) -> Result<(), LakeError> {
-        let write = |withdrawal: &Withdrawal| {
-            let path = layout::withdrawal(&withdrawal.source, withdrawal.object_id);
-            let mode = if withdrawal.state == ObjectState::Retracted { PutMode::Overwrite } else { PutMode::Create };
-            let json = meta::to_json(&path, &WithdrawalFile::of(withdrawal));
-            async move {
-                match self.store().put_opts(&path, json?.into(), mode.into()).await {
-                    Ok(_) | Err(object_store::Error::AlreadyExists { .. }) => Ok(()),
-                    Err(source) => Err(source).doing("write", &path),
+        stream::iter(withdrawals.iter().map(Ok))
+            .try_for_each_concurrent(AT_ONCE, |withdrawal| async move {
+                let path = layout::withdrawal(&withdrawal.source, withdrawal.object_id);
+                let json = meta::to_json(&path, &WithdrawalFile::of(withdrawal))?;
+                if withdrawal.state == ObjectState::Retracted {
+                    self.store().put_opts(&path, json.into(), PutOptions::default()).await.doing("write", &path)?;
+                } else {
+                    create(self.store(), &path, json.into()).await?;
                 }
-            }
-        };
-        let writes: Vec<_> = withdrawals.iter().map(write).collect();
-        stream::iter(writes).buffer_unordered(AT_ONCE).try_collect().await
+                Ok(())
+            })
+            .await
     }
 
     /// Deletes withdrawals that the ledger knows of; those already gone are no error.
