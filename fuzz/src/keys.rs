@@ -1,5 +1,6 @@
 //! Records with a secret key in its place, and wherever else its caller could put it: no byte 2 of an input but becomes
-//! that key. Whatever comes of such a record, the key does not come out, and an event is billed to it.
+//! that key. Whatever comes of such a record, the key does not come out, and an event is billed to it, or held where
+//! nobody can be sure of it: a second key stands beside it, byte 3 of an input, or the field is one that is cut.
 
 use std::sync::LazyLock;
 
@@ -14,6 +15,7 @@ use crate::plans::{
 };
 
 const KEY: &str = "TESTKEY0TESTKEY1TESTKEY2";
+const OTHER: &str = "OTHERKEY7OTHERKEY8";
 
 /// Fields in the order of a real-time record. Those without a value here are what callers choose.
 const REALTIME: [(&str, &str); 12] = [
@@ -92,6 +94,8 @@ static PLANS: LazyLock<[DecodePlan; 9]> = LazyLock::new(|| {
 struct Free<'a> {
     parts: &'a [Vec<u8>],
     next: usize,
+    /// The key's place holds a second one.
+    twice: bool,
 }
 
 impl Free<'_> {
@@ -106,17 +110,24 @@ impl Free<'_> {
 
     /// A value of a CloudFront record.
     fn field(&mut self, name: &str, told: &str, kind: usize) -> String {
+        let second = |text: &str| if self.twice { format!("{text}{OTHER}") } else { String::new() };
         match told {
-            "" if name == "cs-uri-query" && kind == 2 => encoded(
-                &[self.bytes().split(|&byte| byte == b'&').next().unwrap_or_default(), b"&key=", KEY.as_bytes()]
-                    .concat(),
-            ),
+            "" if name == "cs-uri-query" && kind == 2 => {
+                let keys = format!("&key={KEY}{}", second("&key="));
+                encoded(
+                    &[self.bytes().split(|&byte| byte == b'&').next().unwrap_or_default(), keys.as_bytes()].concat(),
+                )
+            }
             "" => encoded(&self.bytes()),
-            "list" if kind == 0 => format!("host:h%0Ax-other:{}%0AX-Api-Key:{KEY}%0A", encoded(&self.bytes())),
+            "list" if kind == 0 => {
+                let second = second("x-api-key:");
+                format!("host:h%0Ax-other:{}%0AX-Api-Key:{KEY}%0A{second}", encoded(&self.bytes()))
+            }
             "list" => format!("host:h%0Ax-other:{}%0Ax-last:x%0A", encoded(&self.bytes())),
-            // A second token of that name would be nobody's.
             "data" if kind != 0 && kind != 2 => {
-                encoded(format!("v1;x={};k={KEY}", self.text().replace(';', ",")).as_bytes())
+                let second = second(";k=");
+                // Any other token of that name would be a key.
+                encoded(format!("v1;x={};k={KEY}{second}", self.text().replace(';', ",")).as_bytes())
             }
             "data" => encoded(&self.bytes()),
             told => told.to_owned(),
@@ -162,14 +173,27 @@ impl Free<'_> {
 
 pub(crate) fn keys(data: &[u8]) {
     let mut input = Input(data);
-    let kind = input.choose(PLANS.len());
+    // The first kinds again, with a second key.
+    let number = input.choose(PLANS.len() + 3);
+    let (kind, twice) = (number % PLANS.len(), number >= PLANS.len());
     let chunk = input.choose(5);
-    let with_key = |part: &[u8]| part.split(|&byte| byte == 2).collect::<Vec<_>>().join(KEY.as_bytes());
-    let parts: Vec<_> = input.parts().into_iter().map(with_key).collect();
-    let object = Free { parts: &parts, next: 0 }.object(kind);
+    let with = |part: Vec<u8>, byte: u8, key: &str| part.split(|&b| b == byte).collect::<Vec<_>>().join(key.as_bytes());
+    let with_keys = |part: &[u8]| {
+        let part = with(part.to_vec(), 2, KEY);
+        if twice { with(part, 3, OTHER) } else { part }
+    };
+    let parts: Vec<_> = input.parts().into_iter().map(with_keys).collect();
+    let object = Free { parts: &parts, next: 0, twice }.object(kind);
     let Some(read) = check(&PLANS[kind], object.as_bytes(), chunk) else { return };
     read.assert_hides(KEY);
-    for key in read.column("key_ref") {
-        assert_eq!(key.as_deref(), Some(reference(KEY).as_str()), "{object:?}");
+    if twice {
+        read.assert_hides(OTHER);
+    }
+    let expected = reference(KEY);
+    for (state, key) in read.column("key_state").into_iter().zip(read.column("key_ref")) {
+        match key {
+            Some(key) => assert!(key == expected && !twice, "{object:?}"),
+            None => assert_eq!(state.as_deref(), Some("truncated"), "{object:?}"),
+        }
     }
 }

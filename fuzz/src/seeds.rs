@@ -123,7 +123,10 @@ pub(crate) fn write(folder: &Path) -> io::Result<()> {
         ),
         (
             "keys",
-            (0..9).map(|kind| format!("{kind}2/a\u{2}?x=\u{2}\u{1}x\u{2}\u{1}cf_api_key=\u{2}&token=\u{2}\u{1}\u{2}")).collect(),
+            ('0'..='8')
+                .map(|kind| format!("{kind}2/a\u{2}?x=\u{2}\u{1}x\u{2}\u{1}cf_api_key=\u{2}&token=\u{2}\u{1}\u{2}"))
+                .chain(('9'..=';').map(|kind| format!("{kind}2/a\u{3}?x=\u{2}\u{1}x\u{2}\u{3}\u{2}\u{1}\u{3}\u{1}\u{2}")))
+                .collect(),
         ),
     ];
     for (target, seeds) in texts {

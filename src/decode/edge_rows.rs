@@ -8,7 +8,7 @@ use std::ops::Range;
 use super::columns::{EdgeColumns, Origin};
 use super::error::Reject;
 use super::fields::{Field, Layout};
-use super::key::{self, Found, HeaderFields};
+use super::key::{self, Found, HeaderFields, Named};
 use super::privacy::{KeyHasher, push_client_ip};
 use super::redact::push_without;
 use super::text::{decimal, percent_decode};
@@ -195,7 +195,7 @@ impl<'a> Checked<'a> {
 /// Makes rows of the records of one object.
 pub(super) struct EdgeRows {
     columns: EdgeColumns,
-    key: Vec<u8>,
+    key: Named,
     scratch: Vec<u8>,
     wire: Vec<u8>,
     redacted: Vec<u8>,
@@ -206,7 +206,7 @@ impl EdgeRows {
     pub(super) fn new(of: &Origin<'_>) -> Self {
         Self {
             columns: EdgeColumns::new(of),
-            key: Vec::new(),
+            key: Named::default(),
             scratch: Vec::new(),
             wire: Vec::new(),
             redacted: Vec::new(),
@@ -245,9 +245,10 @@ impl EdgeRows {
 
         let found = self.find_key(record, checked, rules);
         let secret = !matches!(rules.key, EdgeKey::LogData { plain: true, .. });
-        let hashed = (found == Found::Present && secret).then(|| hasher.hashed(&self.key));
-        // A secret key that was found may stand nowhere else in the row.
-        let key = hashed.as_ref().map(|hashed| &hashed.scrub);
+        let hashed = (found == Found::Present && secret).then(|| hasher.hashed(self.key.key()));
+        let doubtful = if found == Found::Truncated && secret { self.key.scrub(hasher) } else { None };
+        // A secret key that was found may stand nowhere else in the row, whosever it is.
+        let key = hashed.as_ref().map(|hashed| &hashed.scrub).or(doubtful.as_ref());
 
         let c = &mut self.columns;
         c.event_time.append_value(checked.at.0);
@@ -255,7 +256,7 @@ impl EdgeRows {
         c.fingerprint.append_value(fingerprint);
         match (&hashed, found) {
             (Some(hashed), _) => c.key_ref.clean(Some(hashed.key_ref.as_bytes())),
-            (None, Found::Present) => c.key_ref.clean(Some(&self.key)),
+            (None, Found::Present) => c.key_ref.clean(Some(self.key.key())),
             _ => c.key_ref.null(),
         }
         c.key_state.text(found.state());
@@ -320,9 +321,10 @@ impl EdgeRows {
         checked.at
     }
 
-    /// Leaves the key in `self.key` where there is one.
+    /// Leaves what stands in the key's place in `self.key`.
     fn find_key(&mut self, record: &Record<'_>, checked: &Checked<'_>, rules: &EdgeRules) -> Found {
         let (key, scratch) = (&mut self.key, &mut self.scratch);
+        key.clear();
         match &rules.key {
             EdgeKey::None => Found::Absent,
             // An older field set may lack what the key is read from: then nobody knows whether there was one.

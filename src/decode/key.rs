@@ -4,8 +4,10 @@
 //! "no key in the list" means *anonymous* only if the list is known to be complete; else it is *truncated*, and held.
 //! A list is split at the literal `%0A` before anything is decoded, each header at its first `:`, and decoded once:
 //! a caller's own `%0A` arrives as `%250A` and can start no header of its own. A key given twice with different
-//! values is nobody's: it is treated as truncated, held and billed to no one.
+//! values is nobody's: it is treated as truncated, held and billed to no one. All of them are secrets all the same.
 
+use super::privacy::KeyHasher;
+use super::redact::{Needle, Scrub};
 use super::text::{form_decode, percent_decode};
 
 /// Bytes at which CloudFront cuts header lists and log data.
@@ -18,7 +20,7 @@ const CUT_PERHAPS_BYTES: usize = 600;
 /// What a record says about the key.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Found {
-    /// The key's bytes are in the buffer given.
+    /// There is one, and it is certain.
     Present,
     /// The record certainly carries no key.
     Absent,
@@ -36,6 +38,75 @@ impl Found {
     }
 }
 
+/// What stands where the key should.
+#[derive(Default)]
+pub(super) struct Named {
+    /// The values one after another, none of them empty.
+    bytes: Vec<u8>,
+    ends: Vec<usize>,
+    /// Only the last value's start was logged.
+    is_cut: bool,
+    is_doubtful: bool,
+}
+
+impl Named {
+    pub(super) fn clear(&mut self) {
+        self.bytes.clear();
+        self.ends.clear();
+        (self.is_cut, self.is_doubtful) = (false, false);
+    }
+
+    /// The key, where there is one only.
+    pub(super) fn key(&self) -> &[u8] {
+        &self.bytes[..self.ends.first().copied().unwrap_or(0)]
+    }
+
+    /// Takes one more occurrence of the key: an empty one is none, an equal one changes nothing.
+    fn push(&mut self, value: &[u8]) {
+        if !value.is_empty() && value != self.key() {
+            self.bytes.extend_from_slice(value);
+            self.ends.push(self.bytes.len());
+        }
+    }
+
+    /// Takes the start of a key whose end was cut off.
+    fn push_cut(&mut self, start: &[u8]) {
+        self.is_doubtful = true;
+        // An escape may have been cut too, and says nothing then.
+        let start = match start {
+            [whole @ .., b'%'] | [whole @ .., b'%', _] => whole,
+            whole => whole,
+        };
+        if !start.is_empty() {
+            self.bytes.extend_from_slice(start);
+            self.ends.push(self.bytes.len());
+            self.is_cut = true;
+        }
+    }
+
+    fn found(&self) -> Found {
+        match self.ends.len() {
+            _ if self.is_doubtful => Found::Truncated,
+            0 => Found::Absent,
+            1 => Found::Present,
+            _ => Found::Truncated,
+        }
+    }
+
+    /// Takes every one of the values out of other fields.
+    pub(super) fn scrub(&self, hasher: &KeyHasher) -> Option<Scrub> {
+        let starts = std::iter::once(0).chain(self.ends.iter().copied());
+        Scrub::of_several(starts.zip(&self.ends).enumerate().map(|(number, (start, &end))| {
+            let key = &self.bytes[start..end];
+            Needle {
+                key,
+                replacement: *hasher.uncached(key).as_bytes(),
+                is_cut: self.is_cut && number + 1 == self.ends.len(),
+            }
+        }))
+    }
+}
+
 /// The header fields of one record, as logged.
 #[derive(Clone, Copy, Default)]
 pub(super) struct HeaderFields<'a> {
@@ -46,11 +117,11 @@ pub(super) struct HeaderFields<'a> {
     pub(super) cookie: bool,
 }
 
-/// Finds the key in a header. `header` is lower case; the key is left in `key`.
-pub(super) fn in_headers(header: &[u8], fields: HeaderFields<'_>, key: &mut Vec<u8>, scratch: &mut Vec<u8>) -> Found {
+/// Finds the key in a header. `header` is lower case; what stands in its place is left in `key`.
+pub(super) fn in_headers(header: &[u8], fields: HeaderFields<'_>, key: &mut Named, scratch: &mut Vec<u8>) -> Found {
     key.clear();
     let list = fields.headers.unwrap_or_default();
-    let (mut entries, mut found, mut cookie_listed, mut cut_within) = (0_i64, Found::Absent, false, false);
+    let (mut entries, mut cookie_listed, mut cut_within) = (0_i64, false, false);
     for (entry, closed) in elements(list) {
         entries += 1;
         cut_within = !closed && list.len() >= CUT_WITHIN_BYTES;
@@ -60,14 +131,14 @@ pub(super) fn in_headers(header: &[u8], fields: HeaderFields<'_>, key: &mut Vec<
         if !name.eq_ignore_ascii_case(header) {
             continue;
         }
-        if cut_within || colon == entry.len() {
-            key.clear();
-            return Found::Truncated;
+        match entry.get(colon + 1..) {
+            Some(value) if cut_within => key.push_cut(decoded(value, scratch).trim_ascii()),
+            Some(value) => key.push(decoded(value, scratch).trim_ascii()),
+            None => key.is_doubtful = true,
         }
-        found = accept(decoded(&entry[colon + 1..], scratch).trim_ascii(), found, key);
     }
-    if found != Found::Absent {
-        return found;
+    if key.found() != Found::Absent {
+        return key.found();
     }
     let (mut named, mut names, mut cookie_named) = (false, 0_i64, fields.cookie);
     for (name, _) in elements(fields.names.unwrap_or_default()) {
@@ -95,30 +166,28 @@ fn lists(header: &[u8], list: &[u8], scratch: &mut Vec<u8>) -> bool {
 }
 
 /// Finds the key as the token `name=value` of `viewer-request-log-data`, tokens separated by `;`.
-pub(super) fn in_log_data(name: &[u8], raw: Option<&[u8]>, key: &mut Vec<u8>, scratch: &mut Vec<u8>) -> Found {
+pub(super) fn in_log_data(name: &[u8], raw: Option<&[u8]>, key: &mut Named, scratch: &mut Vec<u8>) -> Found {
     key.clear();
     let Some(raw) = raw else { return Found::Absent };
     let cut = raw.len() >= CUT_BYTES;
     let text = decoded(raw, scratch);
-    let mut found = Found::Absent;
     let last = text.iter().filter(|&&byte| byte == b';').count();
     for (number, token) in text.split(|&byte| byte == b';').enumerate() {
         let Some(value) = token.trim_ascii().strip_prefix(name).and_then(|rest| rest.strip_prefix(b"=")) else {
             continue;
         };
         if cut && number == last {
-            key.clear();
-            return Found::Truncated;
+            key.push_cut(value);
+        } else {
+            key.push(value);
         }
-        found = accept(value, found, key);
     }
-    if found == Found::Absent && cut { Found::Truncated } else { found }
+    if key.found() == Found::Absent && cut { Found::Truncated } else { key.found() }
 }
 
 /// Finds the key as a query parameter. `query` is what the viewer sent: decoded once.
-pub(super) fn in_query(name: &[u8], query: &[u8], key: &mut Vec<u8>, scratch: &mut Vec<u8>) -> Found {
+pub(super) fn in_query(name: &[u8], query: &[u8], key: &mut Named, scratch: &mut Vec<u8>) -> Found {
     key.clear();
-    let mut found = Found::Absent;
     for parameter in query.split(|&byte| byte == b'&') {
         let equals = memchr::memchr(b'=', parameter).unwrap_or(parameter.len());
         scratch.clear();
@@ -126,26 +195,10 @@ pub(super) fn in_query(name: &[u8], query: &[u8], key: &mut Vec<u8>, scratch: &m
         if scratch == name && equals < parameter.len() {
             scratch.clear();
             form_decode(&parameter[equals + 1..], scratch);
-            found = accept(scratch, found, key);
+            key.push(scratch);
         }
     }
-    found
-}
-
-/// Takes one more occurrence of the key: an empty one is none, an equal one changes nothing, another one spoils it.
-fn accept(value: &[u8], found: Found, key: &mut Vec<u8>) -> Found {
-    match found {
-        _ if value.is_empty() => found,
-        Found::Absent => {
-            key.extend_from_slice(value);
-            Found::Present
-        }
-        Found::Present if key == value => Found::Present,
-        _ => {
-            key.clear();
-            Found::Truncated
-        }
-    }
+    key.found()
 }
 
 fn decoded<'a>(raw: &'a [u8], scratch: &'a mut Vec<u8>) -> &'a [u8] {
@@ -176,7 +229,7 @@ mod tests {
     use super::*;
 
     fn headers(headers: &str, names: &str, count: Option<i64>) -> (Found, String) {
-        let (mut key, mut scratch) = (Vec::new(), Vec::new());
+        let (mut key, mut scratch) = (Named::default(), Vec::new());
         let some = |text: &'static str| (text != "-").then_some(text.as_bytes());
         let fields = HeaderFields {
             headers: some(String::leak(headers.to_owned())),
@@ -185,7 +238,12 @@ mod tests {
             cookie: false,
         };
         let found = in_headers(b"x-api-key", fields, &mut key, &mut scratch);
-        (found, String::from_utf8(key).unwrap())
+        (found, sure(found, &key))
+    }
+
+    fn sure(found: Found, named: &Named) -> String {
+        let key = if found == Found::Present { named.key() } else { b"" };
+        String::from_utf8(key.to_vec()).unwrap()
     }
 
     #[test]
@@ -251,9 +309,9 @@ mod tests {
     }
 
     fn log_data(raw: &str) -> (Found, String) {
-        let (mut key, mut scratch) = (Vec::new(), Vec::new());
+        let (mut key, mut scratch) = (Named::default(), Vec::new());
         let found = in_log_data(b"k", Some(raw.as_bytes()), &mut key, &mut scratch);
-        (found, String::from_utf8(key).unwrap())
+        (found, sure(found, &key))
     }
 
     #[test]
@@ -271,9 +329,9 @@ mod tests {
 
     #[test]
     fn a_query_parameter_is_decoded_as_forms_are() {
-        let (mut key, mut scratch) = (Vec::new(), Vec::new());
+        let (mut key, mut scratch) = (Named::default(), Vec::new());
         assert_eq!(in_query(b"key", b"a=1&k%65y=x%2By+z", &mut key, &mut scratch), Found::Present);
-        assert_eq!(key, b"x+y z");
+        assert_eq!(key.key(), b"x+y z");
         assert_eq!(in_query(b"key", b"key=a&key=b", &mut key, &mut scratch), Found::Truncated);
         assert_eq!(in_query(b"key", b"key&keys=1&key=", &mut key, &mut scratch), Found::Absent);
     }

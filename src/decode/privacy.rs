@@ -82,7 +82,7 @@ impl KeyHasher {
             return found.clone();
         }
         let key_ref = self.uncached(key);
-        let made = Arc::new(HashedKey { key_ref, scrub: Scrub::new(key, key_ref.as_bytes()) });
+        let made = Arc::new(HashedKey { key_ref, scrub: Scrub::of_one(key, key_ref.0) });
         if key.len() <= CACHED_KEY_BYTES_MAX {
             if self.known.len() >= CACHE_KEYS_MAX {
                 self.known.clear();

@@ -1,4 +1,6 @@
-//! Takes keys out of text that is stored: parameters of a query by name, and a key that was found wherever else it stands.
+//! Takes keys out of text that is stored: parameters of a query by name, and keys that were found wherever else they stand.
+
+use aho_corasick::{AhoCorasick, MatchKind};
 
 use super::text::{as_clean, form_decode};
 
@@ -44,42 +46,101 @@ fn is_named(name: &[u8], names: &[Vec<u8>], scratch: &mut Vec<u8>) -> bool {
     false
 }
 
-/// Replaces one key in other fields.
-pub(super) struct Scrub {
-    /// None for a key so short that it may stand anywhere by accident.
-    finder: Option<memchr::memmem::Finder<'static>>,
-    replacement: Vec<u8>,
+/// Replaces keys in other fields.
+pub(super) enum Scrub {
+    /// A key so short that it may stand anywhere by accident.
+    Nothing,
+    One {
+        finder: memchr::memmem::Finder<'static>,
+        replacement: [u8; 32],
+    },
+    /// The keys of a request that gives several, or one whose end is missing. However many, a text is read once.
+    Several {
+        finder: AhoCorasick,
+        replacements: Vec<[u8; 32]>,
+        cut: Option<usize>,
+        survive_cleaning: bool,
+    },
+}
+
+/// A key to be looked for.
+pub(super) struct Needle<'a> {
+    pub(super) key: &'a [u8],
+    pub(super) replacement: [u8; 32],
+    /// It is the start of a longer key: what follows it is the rest.
+    pub(super) is_cut: bool,
 }
 
 impl Scrub {
-    pub(super) fn new(key: &[u8], replacement: &[u8]) -> Self {
-        let long = key.len() >= SCRUB_KEY_BYTES_MIN;
-        let finder = long.then(|| memchr::memmem::Finder::new(key).into_owned());
-        Self { finder, replacement: replacement.to_vec() }
+    pub(super) fn of_one(key: &[u8], replacement: [u8; 32]) -> Self {
+        if key.len() < SCRUB_KEY_BYTES_MIN {
+            return Self::Nothing;
+        }
+        Self::One { finder: memchr::memmem::Finder::new(key).into_owned(), replacement }
     }
 
-    /// Whether the key is stored as it was sent: then it can be found in what is stored.
+    /// None where there is nothing to look for.
+    pub(super) fn of_several<'a>(needles: impl Iterator<Item = Needle<'a>>) -> Option<Self> {
+        let needles: Vec<_> = needles.filter(|needle| needle.key.len() >= SCRUB_KEY_BYTES_MIN).collect();
+        if needles.is_empty() {
+            return None;
+        }
+        let keys = needles.iter().map(|needle| needle.key);
+        let survive_cleaning = keys.clone().all(|key| as_clean(key).is_some());
+        // It fails only where the keys take GiB.
+        let finder = AhoCorasick::builder().match_kind(MatchKind::LeftmostLongest).build(keys).ok()?;
+        let cut = needles.iter().position(|needle| needle.is_cut);
+        let replacements = needles.iter().map(|needle| needle.replacement).collect();
+        Some(Self::Several { finder, replacements, cut, survive_cleaning })
+    }
+
+    /// Whether the keys are stored as they were sent: then they can be found in what is stored.
     pub(super) fn survives_cleaning(&self) -> bool {
-        self.finder.as_ref().is_none_or(|finder| as_clean(finder.needle()).is_some())
+        match self {
+            Self::Nothing => true,
+            Self::One { finder, .. } => as_clean(finder.needle()).is_some(),
+            Self::Several { survive_cleaning, .. } => *survive_cleaning,
+        }
     }
 
-    /// `text` with the key replaced, where it stands in it.
+    /// `text` with the keys replaced, where one stands in it.
     pub(super) fn scrubbed(&self, text: &[u8]) -> Option<Vec<u8>> {
-        let finder = self.finder.as_ref().filter(|finder| finder.needle().len() <= text.len())?;
-        let mut at = finder.find(text)?;
-        let (mut out, mut rest) = (Vec::with_capacity(text.len()), text);
-        loop {
-            out.extend_from_slice(&rest[..at]);
-            out.extend_from_slice(&self.replacement);
-            rest = &rest[at + finder.needle().len()..];
-            match finder.find(rest) {
-                Some(next) => at = next,
-                None => break,
-            }
+        let (mut out, mut rest) = (Vec::new(), text);
+        while let Some((start, end, replacement)) = self.find(rest) {
+            out.extend_from_slice(&rest[..start]);
+            out.extend_from_slice(replacement);
+            rest = &rest[end..];
+        }
+        if rest.len() == text.len() {
+            return None;
         }
         out.extend_from_slice(rest);
         Some(out)
     }
+
+    /// The first key: where it starts and ends, and what is stored instead.
+    fn find(&self, text: &[u8]) -> Option<(usize, usize, &[u8; 32])> {
+        match self {
+            Self::Nothing => None,
+            Self::One { finder, replacement } => {
+                let start = finder.find(text).filter(|_| finder.needle().len() <= text.len())?;
+                Some((start, start + finder.needle().len(), replacement))
+            }
+            Self::Several { finder, replacements, cut, .. } => {
+                let found = finder.find(text)?;
+                let number = found.pattern().as_usize();
+                let rest = &text[found.end()..];
+                let more =
+                    if *cut == Some(number) { rest.iter().take_while(|byte| is_of_a_key(**byte)).count() } else { 0 };
+                Some((found.start(), found.end() + more, &replacements[number]))
+            }
+        }
+    }
+}
+
+/// What the rest of a key is taken to be: a key ends where a word does.
+fn is_of_a_key(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.' | b'~' | b'+' | b'=')
 }
 
 #[cfg(test)]
@@ -105,9 +166,26 @@ mod tests {
     #[test]
     fn a_long_key_is_found_anywhere() {
         let key = b"TESTKEY0TESTKEY1";
-        let scrub = Scrub::new(key, b"#");
-        assert_eq!(scrub.scrubbed(b"/a/TESTKEY0TESTKEY1/TESTKEY0TESTKEY1").unwrap(), b"/a/#/#");
+        let scrub = Scrub::of_one(key, [b'#'; 32]);
+        let told = format!("/a/{0}/{0}", "#".repeat(32));
+        assert_eq!(scrub.scrubbed(b"/a/TESTKEY0TESTKEY1/TESTKEY0TESTKEY1").unwrap(), told.as_bytes());
         assert_eq!(scrub.scrubbed(b"/a"), None);
-        assert_eq!(Scrub::new(b"K1", b"#").scrubbed(b"K1/K1"), None);
+        assert!(Scrub::of_one(b"K1", [b'#'; 32]).scrubbed(b"K1/K1").is_none());
+    }
+
+    #[test]
+    fn the_longest_of_several_keys_is_taken_and_what_was_cut_ends_with_the_word() {
+        let needle = |key, sign, is_cut| Needle { key, replacement: [sign; 32], is_cut };
+        let several = |needles: Vec<Needle<'_>>, text: &str| {
+            let scrubbed = Scrub::of_several(needles.into_iter())?.scrubbed(text.as_bytes())?;
+            Some(String::from_utf8(scrubbed).unwrap().replace(&"#".repeat(32), "#").replace(&"*".repeat(32), "*"))
+        };
+        let (short, long) = (&b"TESTKEY0TESTKEY1"[..], &b"TESTKEY0TESTKEY1x"[..]);
+        let text = "a TESTKEY0TESTKEY1x/TESTKEY0TESTKEY1,TESTKEY0TESTKEY1xyz.";
+        let of = |cut| vec![needle(short, b'#', cut), needle(long, b'*', false)];
+        assert_eq!(several(of(false), text).unwrap(), "a */#,*yz.");
+        assert_eq!(several(vec![needle(short, b'#', true)], text).unwrap(), "a #/#,#");
+        assert_eq!(several(vec![needle(b"TESTKEY0", b'#', true)], text), None);
+        assert_eq!(several(of(true), "nothing here"), None);
     }
 }

@@ -9,7 +9,11 @@ const WINDOW_LOG_MAX: u32 = 25;
 const CHUNK_BYTES: usize = 64 << 10;
 
 /// Reads one frame.
-pub(in super::super) struct Zstd(Option<Decoder<'static>>);
+pub(in super::super) struct Zstd {
+    decoder: Option<Decoder<'static>>,
+    /// It made as much as there was space for, and may have more.
+    is_full: bool,
+}
 
 impl Zstd {
     pub(super) fn new() -> Self {
@@ -18,17 +22,22 @@ impl Zstd {
             Ok(decoder)
         });
         // It fails only where there is no memory for it.
-        Self(decoder.ok())
+        Self { decoder: decoder.ok(), is_full: false }
     }
 
     pub(super) fn step(&mut self, held: &[u8], out: &mut Chunk) -> Result<Step, Damage> {
-        let decoder = self.0.as_mut().ok_or(Damage::Unsupported("zstd, for want of memory"))?;
+        if held.is_empty() && !self.is_full {
+            // Asked for nothing 16 times, zstd calls it an error; within another packing it may be asked more often.
+            return Ok(Step::NEEDS_INPUT);
+        }
+        let decoder = self.decoder.as_mut().ok_or(Damage::Unsupported("zstd, for want of memory"))?;
         let space = &mut out.space(CHUNK_BYTES)[..CHUNK_BYTES];
         let status = decoder.run_on_buffers(held, space).map_err(|_| Damage::Corrupt)?;
         let (taken, made) = (status.bytes_read, status.bytes_written);
+        self.is_full = made == CHUNK_BYTES;
         let then = match status.remaining {
             0 => Then::Ends,
-            _ if taken == held.len() && made < CHUNK_BYTES => Then::NeedsInput,
+            _ if taken == held.len() && !self.is_full => Then::NeedsInput,
             _ => Then::Goes,
         };
         Ok(Step { taken, made, then })

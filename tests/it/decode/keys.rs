@@ -217,3 +217,73 @@ fn an_excerpt_shows_equal_keys_as_equal_and_none_of_them() {
     assert_eq!(excerpts[0], format!("1 x-api-key:#{}%0Ahost:h%0A /v1", &reference(KEY)[..8]));
     assert!(excerpts[0] == excerpts[1] && excerpts[1] != excerpts[2] && !excerpts[2].contains("OTHER"));
 }
+
+/// Every text of the row, to see what stands in it.
+fn all_of(row: &Row) -> String {
+    row.iter().map(|(column, value)| format!("{column}={value}\n")).collect()
+}
+
+/// A key that is billed to nobody, because there are two or because the field was cut within it, is a secret still.
+#[test]
+fn a_doubtful_key_stands_nowhere_else_in_the_row() {
+    let other = "OTHER0KEY1OTHER2KEY3";
+    let elsewhere = [
+        ("cs-uri-stem", format!("/v1/{KEY}/{other}")),
+        ("cs-uri-query", format!("a={other}&b={KEY}{KEY}")),
+        ("cs-user-agent", format!("curl%20{KEY}")),
+        ("cs-referer", format!("https://{other}.example/{KEY}")),
+        ("cs-method", KEY.to_owned()),
+    ];
+    let with = |field: &'static str, value: String| {
+        let of: Vec<_> =
+            elsewhere.iter().map(|(name, value)| (*name, value.as_str())).chain([(field, &*value)]).collect();
+        line(&of)
+    };
+    let two = format!("x-api-key:{KEY}%0AX-Api-Key:{other}%0A");
+    let row = only(&edge(header_key()), with("cs-headers", two));
+    assert_none(&row, "truncated");
+    assert!(!all_of(&row).contains(KEY) && !all_of(&row).contains(other), "{row:?}");
+    assert_eq!(row["path"], format!("/v1/{}/{}", reference(KEY), reference(other)));
+
+    let key = KeySpec::LogData { name: "k".into(), plain: false, missing: Missing::Held };
+    let plan = edge_with(&["viewer-request-log-data"], key);
+    for data in [
+        format!("v1;x={KEY};k={KEY};k={other}"),
+        format!("v1;x={KEY}{other};k={KEY};k={other};k={KEY}"),
+        format!("{:p<778};k={KEY}", format!("v1;x={KEY};k={other};")),
+        // Cut in the middle of an escape: its start says nothing.
+        format!("{:p<778};k={}%4", format!("v1;x={KEY};k={other};"), &KEY[..17]),
+    ] {
+        let row = only(&plan, with("viewer-request-log-data", data));
+        assert_none(&row, "truncated");
+        assert!(!all_of(&row).contains(KEY) && !all_of(&row).contains(other), "{row:?}");
+    }
+
+    let query = format!("a=1&key={KEY}&key={other}");
+    let plan = edge(KeySpec::Query("key".into()));
+    let row = only(&plan, line(&[("cs-uri-query", &query), ("cs-user-agent", &format!("{KEY}%20{other}"))]));
+    assert_none(&row, "truncated");
+    assert_eq!(row["user_agent"], format!("{} {}", reference(KEY), reference(other)));
+}
+
+/// Of a key that was cut, only its start is known: what follows that start elsewhere is the rest of it.
+#[test]
+fn the_rest_of_a_key_that_was_cut_goes_with_it() {
+    let list = format!("x-pad:{}%0Ax-api-key:{}", "p".repeat(760), &KEY[..18]);
+    let agent = format!("a%20{KEY}%2C%20{}%20z", &KEY[..18]);
+    let row = only(&edge(header_key()), line(&[("cs-headers", &list), ("cs-user-agent", &agent)]));
+    assert_none(&row, "truncated");
+    let told = reference(&KEY[..18]);
+    assert_eq!(row["user_agent"], format!("a {told}, {told} z"));
+}
+
+/// So many keys that looking for each by itself would take minutes.
+#[test]
+fn thousands_of_keys_in_one_request_take_no_longer() {
+    let query: String = (0..20_000).map(|number| format!("key=SECRET0SECRET0{number:06}&")).collect();
+    let agent: String = (0..20_000).rev().map(|number| format!("SECRET0SECRET0{number:06}")).collect();
+    let row = only(&edge(KeySpec::Query("key".into())), line(&[("cs-uri-query", &query), ("cs-user-agent", &agent)]));
+    assert_none(&row, "truncated");
+    assert_eq!(row["user_agent"].len(), 20_000 * 32);
+    assert!(!row["user_agent"].contains("SECRET"));
+}
