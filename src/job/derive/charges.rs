@@ -3,10 +3,10 @@
 
 use std::collections::BTreeMap;
 
-use arrow::array::{Array, AsArray, RecordBatch, UInt32Array};
-use arrow::compute::take_record_batch;
-use arrow::datatypes::Date32Type;
-use arrow::util::display::array_value_to_string;
+use arrow::array::{Array, ArrayRef, AsArray, RecordBatch, UInt32Array};
+use arrow::compute::{CastOptions, cast_with_options, take_record_batch};
+use arrow::datatypes::{DataType, Date32Type, Decimal128Type};
+use hashbrown::HashMap;
 
 use crate::base::{Digest, UtcDay};
 use crate::billing::{BillingDay, BillingMonth};
@@ -159,18 +159,15 @@ async fn balanced(
 ) -> Result<(), JobError> {
     let these = customers.condition().map_or_else(String::new, |these| format!("AND {these} "));
     let sql = format!(
-        "SELECT day, customer_id, meter, CAST(sum(CAST(quantity AS DECIMAL(38, 0))) AS VARCHAR) AS quantity \
+        "SELECT day, customer_id, meter, sum(CAST(quantity AS DECIMAL(38, 0))) AS quantity \
          FROM usage_daily WHERE attribution = 'mapped' AND quantity <> 0 AND day >= DATE '{}' AND day <= DATE '{last}' {these}\
          GROUP BY day, customer_id, meter",
         month.first_day()
     );
-    let mut used = Quantities::new();
-    let mut found = work.engine().await?.query(&sql).await?;
-    while let Some(batch) = found.next().await? {
-        add(&batch, &mut used)?;
-    }
-    let mut charged = Quantities::new();
-    add(rows, &mut charged)?;
+    let used = work.engine().await?.query(&sql).await?.collect().await?;
+    let used = used.iter().map(UnitRows::of).collect::<Result<Vec<_>, _>>()?;
+    let (used, charged) = (quantities(&used), [UnitRows::of(rows)?]);
+    let charged = quantities(&charged);
     match used.iter().find(|(unit, quantity)| charged.get(*unit) != Some(*quantity)) {
         None if used.len() == charged.len() => Ok(()),
         differs => Err(JobError::Conservation {
@@ -183,28 +180,45 @@ async fn balanced(
     }
 }
 
-/// Quantity per day, customer and meter.
-type Quantities = BTreeMap<(String, String, String), i128>;
+/// The columns that say how much of what was used.
+struct UnitRows {
+    day: ArrayRef,
+    customer: ArrayRef,
+    meter: ArrayRef,
+    quantity: ArrayRef,
+}
 
-fn add(batch: &RecordBatch, to: &mut Quantities) -> Result<(), JobError> {
-    let column = |name: &str| {
-        let missing = || arrow::error::ArrowError::SchemaError(format!("there is no column {name}"));
-        batch.column_by_name(name).ok_or_else(|| arrow_fault(TABLE)(missing()))
-    };
-    let columns = [column("day")?, column("customer_id")?, column("meter")?, column("quantity")?];
-    // What has no meter prices no usage, and what is rated again counts no more of it.
-    for row in (0..batch.num_rows()).filter(|row| columns[2].is_valid(*row)) {
-        let mut text = Vec::with_capacity(columns.len());
-        for column in columns {
-            text.push(array_value_to_string(column, row).map_err(arrow_fault(TABLE))?);
-        }
-        let [day, customer, meter, quantity] = [0, 1, 2, 3].map(|n| std::mem::take(&mut text[n]));
-        let fault =
-            |_| arrow_fault(TABLE)(arrow::error::ArrowError::ParseError(format!("`{quantity}` is no quantity")));
-        let quantity: i128 = quantity.parse().map_err(fault)?;
-        *to.entry((day, customer, meter)).or_default() += quantity;
+impl UnitRows {
+    fn of(rows: &RecordBatch) -> Result<Self, JobError> {
+        let column = |name: &str, kind: &DataType| {
+            let at = rows.schema().index_of(name)?;
+            cast_with_options(rows.column(at), kind, &CastOptions { safe: false, ..CastOptions::default() })
+        };
+        let column = |name: &str, kind| column(name, &kind).map_err(arrow_fault(TABLE));
+        Ok(Self {
+            day: column("day", DataType::Date32)?,
+            customer: column("customer_id", DataType::Utf8View)?,
+            meter: column("meter", DataType::Utf8View)?,
+            quantity: column("quantity", DataType::Decimal128(38, 0))?,
+        })
     }
-    Ok(())
+}
+
+/// Quantity per day, customer and meter.
+type Quantities<'a> = HashMap<(i32, &'a str, &'a str), i128>;
+
+fn quantities(batches: &[UnitRows]) -> Quantities<'_> {
+    let mut quantities = Quantities::new();
+    for rows in batches {
+        let (day, quantity) = (rows.day.as_primitive::<Date32Type>(), rows.quantity.as_primitive::<Decimal128Type>());
+        let (customer, meter) = (rows.customer.as_string_view(), rows.meter.as_string_view());
+        // What has no meter prices no usage, and what is rated again counts no more of it.
+        for row in (0..day.len()).filter(|row| meter.is_valid(*row)) {
+            let unit = (day.value(row), customer.value(row), meter.value(row));
+            *quantities.entry(unit).or_default() += quantity.value(row);
+        }
+    }
+    quantities
 }
 
 fn split(rows: &RecordBatch) -> Result<BTreeMap<UtcDay, RecordBatch>, JobError> {

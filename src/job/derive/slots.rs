@@ -31,12 +31,16 @@ struct Events {
     rows: u64,
 }
 
+/// Events counted by one statement: what it gives is held in memory until it is sorted and written.
+const STRETCH_EVENTS: u64 = 500_000;
+
 /// Some stale hours of one source and day, all counted under the same rules.
 struct Stretch {
     source: String,
     from: UtcHour,
     to: UtcHour,
     under: Under,
+    events: u64,
 }
 
 /// The months whose rules count an hour: two where a month ends within it.
@@ -106,11 +110,12 @@ pub(super) async fn build(work: &mut Work<'_>) -> Result<(), JobError> {
         work.engine().await?;
         let this = &*work;
         let (units, stale) = (&units, &stale);
-        let made: Vec<Vec<_>> = futures::stream::iter(stretches(work.with, stale.keys()))
-            .map(|stretch| async move { count(this, &stretch, units).await })
-            .buffered(work.with.engine.partitions.get())
-            .try_collect()
-            .await?;
+        let made: Vec<Vec<_>> =
+            futures::stream::iter(stretches(work.with, stale.keys().map(|unit| (unit, units[unit].rows))))
+                .map(|stretch| async move { count(this, &stretch, units).await })
+                .buffered(work.with.engine.partitions.get())
+                .try_collect()
+                .await?;
         for (source, hour, rows, replacement) in made.into_iter().flatten() {
             let part = part_of(&source, hour);
             if let Some(inputs) = stale.get(&(source, hour)) {
@@ -135,18 +140,22 @@ fn under(with: &Derivation, hour: UtcHour) -> Under {
     if differ { vec![first, last] } else { vec![first] }
 }
 
-/// Hours that follow one another within a day are counted by one statement per meter; a day bounds what is held in memory.
-fn stretches<'a>(with: &Derivation, stale: impl Iterator<Item = &'a (String, UtcHour)>) -> Vec<Stretch> {
+/// Hours that follow one another within a day are counted by one statement per meter. A day, and so many events, bound what is
+/// held in memory. `stale`: each hour with its events.
+fn stretches<'a>(with: &Derivation, stale: impl Iterator<Item = (&'a (String, UtcHour), u64)>) -> Vec<Stretch> {
     let mut stretches: Vec<Stretch> = Vec::new();
-    for (source, hour) in stale {
+    for ((source, hour), events) in stale {
         let under = under(with, *hour);
         let follows = |last: &Stretch| {
             let is_next = last.source == *source && last.to == *hour && last.from.day() == hour.day();
-            is_next && last.under.len() == 1 && last.under == under
+            let is_small = last.events + events <= STRETCH_EVENTS;
+            is_next && is_small && last.under.len() == 1 && last.under == under
         };
         match stretches.last_mut().filter(|last| follows(last)) {
-            Some(last) => last.to = hour.next(),
-            None => stretches.push(Stretch { source: source.clone(), from: *hour, to: hour.next(), under }),
+            Some(last) => (last.to, last.events) = (hour.next(), last.events + events),
+            None => {
+                stretches.push(Stretch { source: source.clone(), from: *hour, to: hour.next(), under, events });
+            }
         }
     }
     stretches
@@ -158,7 +167,7 @@ async fn count(
     stretch: &Stretch,
     units: &BTreeMap<(String, UtcHour), Events>,
 ) -> Result<Vec<(String, UtcHour, usize, Replacement)>, JobError> {
-    let Stretch { source, from, to, under } = stretch;
+    let Stretch { source, from, to, under, .. } = stretch;
     let engine = work.engine().await?;
     let mut by_hour: BTreeMap<UtcHour, Vec<RecordBatch>> = BTreeMap::new();
     let hours = || (from.0..to.0).map(UtcHour);
