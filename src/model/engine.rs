@@ -1,6 +1,7 @@
 //! A DataFusion session over tables of the lake and tables in memory. Every table of `schema` has a name in it: those the
 //! lake does not have yet are empty. Queries of people are read-only; memory is bounded, and what does not fit is spilled.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::num::NonZeroUsize;
 use std::sync::Arc;
@@ -19,8 +20,7 @@ use futures::TryStreamExt;
 use futures::future::try_join_all;
 
 use super::{
-    CustomerRange, ModelError, MonthBounds, PricedUnder, Pricing, charges_sql_of, check_amounts, check_products,
-    conform,
+    CustomerSet, ModelError, MonthBounds, PricedUnder, Pricing, charges_sql_of, check_amounts, check_products, conform,
 };
 use crate::lake::{Lake, LakeTable};
 use crate::schema::Table;
@@ -151,9 +151,24 @@ impl Engine {
     }
 
     /// The customers with usage in a month or a plan, cut into ranges that can be priced in the memory of a session.
-    pub async fn shares(&self, month: &MonthBounds) -> Result<Vec<CustomerRange>, ModelError> {
+    pub async fn shares(&self, month: &MonthBounds) -> Result<Vec<CustomerSet>, ModelError> {
+        Ok(CustomerSet::ranges(self.rows_of_customers(month).await?, SHARE_ROWS))
+    }
+
+    /// The same of these customers alone.
+    pub async fn shares_of(
+        &self,
+        customers: &BTreeSet<String>,
+        month: &MonthBounds,
+    ) -> Result<Vec<CustomerSet>, ModelError> {
+        let counted = self.rows_of_customers(month).await?;
+        Ok(CustomerSet::lists(counted.into_iter().filter(|(id, _)| customers.contains(id)), SHARE_ROWS))
+    }
+
+    /// About how many rows each customer with usage in a month or a plan has, in their order.
+    async fn rows_of_customers(&self, month: &MonthBounds) -> Result<Vec<(String, u64)>, ModelError> {
         let (Some((first, _)), Some((last, _))) = (month.days.first(), month.days.last()) else {
-            return Ok(vec![CustomerRange::default()]);
+            return Ok(Vec::new());
         };
         let sql = format!(
             "SELECT customer_id, CAST(sum(rows) AS BIGINT) AS rows FROM ( \
@@ -173,7 +188,7 @@ impl Engine {
                 counted.push((customer, rows.value(row).unsigned_abs()));
             }
         }
-        Ok(CustomerRange::shares(counted, SHARE_ROWS))
+        Ok(counted)
     }
 
     /// Prices some days of a month for some customers under the session's configuration, every amount checked.
@@ -181,7 +196,7 @@ impl Engine {
         &self,
         part: &str,
         month: &MonthBounds,
-        customers: &CustomerRange,
+        customers: &CustomerSet,
     ) -> Result<RecordBatch, ModelError> {
         let these = customers.condition().map_or_else(String::new, |these| format!(" WHERE {these}"));
         let under = PricedUnder {

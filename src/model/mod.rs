@@ -23,6 +23,6 @@ pub use meter::{Meter, MeterError, MeterPart, MeterProblem, MeterValue};
 pub(crate) use params::text as text_literal;
 pub use sql::{SqlHeader, header, sql_text};
 pub use statements::{
-    CustomerRange, Cut, MonthBounds, Pricing, UsageDay, charges_sql, charges_sql_of, slot_of, slots_sql, usage_sql,
+    CustomerSet, Cut, MonthBounds, Pricing, UsageDay, charges_sql, charges_sql_of, slot_of, slots_sql, usage_sql,
 };
 pub use trace::{EventName, UsageOf, find_sql, id_columns};

@@ -75,47 +75,78 @@ impl MonthBounds {
 #[derive(Clone, Default, Debug)]
 pub struct Pricing {
     /// Whose.
-    pub customers: CustomerRange,
+    pub customers: CustomerSet,
     /// No plan has a minimum or a discount: the statement is made without what only they need.
     pub without_plan_terms: bool,
     /// Also usage that no price took: other prices may.
     pub unpriced_too: bool,
 }
 
-/// Customers by the order of their ids: half-open, and open where nothing is given.
-#[derive(Clone, Default, PartialEq, Eq, Debug)]
-pub struct CustomerRange {
-    /// The first.
-    pub from: Option<String>,
-    /// The first after.
-    pub to: Option<String>,
+/// Some of the customers; by default all.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum CustomerSet {
+    /// By the order of their ids: half-open, and open where nothing is given.
+    Range {
+        /// The first.
+        from: Option<String>,
+        /// The first after.
+        to: Option<String>,
+    },
+    /// These.
+    Only(Vec<String>),
 }
 
-impl CustomerRange {
+impl Default for CustomerSet {
+    fn default() -> Self {
+        Self::Range { from: None, to: None }
+    }
+}
+
+impl CustomerSet {
     /// As SQL; none where it is all of them.
     pub(crate) fn condition(&self) -> Option<String> {
-        let from = self.from.as_deref().map(|from| format!("customer_id >= {}", text(from)));
-        let to = self.to.as_deref().map(|to| format!("customer_id < {}", text(to)));
+        let (from, to) = match self {
+            Self::Range { from, to } => (from, to),
+            Self::Only(ids) => {
+                let ids: Vec<String> = ids.iter().map(|id| text(id)).collect();
+                return Some(format!("customer_id IN ({})", ids.join(", ")));
+            }
+        };
+        let from = from.as_deref().map(|from| format!("customer_id >= {}", text(from)));
+        let to = to.as_deref().map(|to| format!("customer_id < {}", text(to)));
         let bounds: Vec<String> = from.into_iter().chain(to).collect();
         (!bounds.is_empty()).then(|| bounds.join(" AND "))
     }
 
     /// Cuts customers, given in order with how many rows each has, into ranges of about as many rows at most.
-    pub(super) fn shares(customers: impl IntoIterator<Item = (String, u64)>, rows_max: u64) -> Vec<Self> {
-        let mut shares = vec![Self::default()];
-        let mut rows = 0_u64;
-        for (customer, more) in customers {
-            if rows > 0 && rows + more > rows_max {
-                if let Some(last) = shares.last_mut() {
-                    last.to = Some(customer.clone());
-                }
-                shares.push(Self { from: Some(customer), to: None });
+    pub(super) fn ranges(customers: impl IntoIterator<Item = (String, u64)>, rows_max: u64) -> Vec<Self> {
+        let shares = shares(customers, rows_max);
+        let firsts: Vec<Option<String>> = shares.iter().skip(1).map(|share| share.first().cloned()).collect();
+        let from = std::iter::once(None).chain(firsts.iter().cloned());
+        from.zip(firsts.iter().cloned().chain([None])).map(|(from, to)| Self::Range { from, to }).collect()
+    }
+
+    /// The same of these customers alone; none of none.
+    pub(super) fn lists(customers: impl IntoIterator<Item = (String, u64)>, rows_max: u64) -> Vec<Self> {
+        shares(customers, rows_max).into_iter().map(Self::Only).collect()
+    }
+}
+
+/// Cuts customers into shares of about as many rows at most, one customer at least.
+fn shares(customers: impl IntoIterator<Item = (String, u64)>, rows_max: u64) -> Vec<Vec<String>> {
+    let mut shares: Vec<Vec<String>> = Vec::new();
+    let mut rows = 0_u64;
+    for (customer, more) in customers {
+        match shares.last_mut().filter(|_| rows == 0 || rows + more <= rows_max) {
+            Some(share) => share.push(customer),
+            None => {
+                shares.push(vec![customer]);
                 rows = 0;
             }
-            rows += more;
         }
-        shares
+        rows += more;
     }
+    shares
 }
 
 /// The statement that counts some hours `[from, to)` of one source by one meter.

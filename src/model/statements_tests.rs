@@ -108,17 +108,26 @@ fn slots_are_quarters_of_an_hour() {
 
 #[test]
 fn customers_are_cut_into_ranges_that_meet() {
-    let range = |from: Option<&str>, to: Option<&str>| CustomerRange {
+    let range = |from: Option<&str>, to: Option<&str>| CustomerSet::Range {
         from: from.map(str::to_owned),
         to: to.map(str::to_owned),
     };
     let counted = |rows: &[(&str, u64)]| rows.iter().map(|(id, rows)| ((*id).to_owned(), *rows)).collect::<Vec<_>>();
-    assert_eq!(CustomerRange::shares(counted(&[]), 10), [range(None, None)]);
-    assert_eq!(CustomerRange::shares(counted(&[("a", 6), ("b", 4)]), 10), [range(None, None)]);
+    assert_eq!(CustomerSet::ranges(counted(&[]), 10), [range(None, None)]);
+    assert_eq!(CustomerSet::ranges(counted(&[("a", 6), ("b", 4)]), 10), [range(None, None)]);
     // One that is too large by itself has a range of its own.
     assert_eq!(
-        CustomerRange::shares(counted(&[("a", 6), ("b", 5), ("c", 5), ("d", 99), ("e", 1)]), 10),
+        CustomerSet::ranges(counted(&[("a", 6), ("b", 5), ("c", 5), ("d", 99), ("e", 1)]), 10),
         [range(None, Some("b")), range(Some("b"), Some("d")), range(Some("d"), Some("e")), range(Some("e"), None)]
     );
     assert_eq!(range(Some("o'b"), None).condition().as_deref(), Some("customer_id >= 'o''b'"));
+    assert_eq!(range(None, None).condition(), None);
+
+    let only = |ids: &[&str]| CustomerSet::Only(ids.iter().map(|id| (*id).to_owned()).collect());
+    assert_eq!(CustomerSet::lists(counted(&[]), 10), []);
+    assert_eq!(
+        CustomerSet::lists(counted(&[("a", 6), ("b", 4), ("c", 99), ("d", 0)]), 10),
+        [only(&["a", "b"]), only(&["c"]), only(&["d"])]
+    );
+    assert_eq!(only(&["a", "o'b"]).condition().as_deref(), Some("customer_id IN ('a', 'o''b')"));
 }

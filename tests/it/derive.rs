@@ -638,6 +638,100 @@ async fn a_build_that_died_under_another_configuration_leaves_nothing_behind() {
     assert!(!world.derive(&with).await.changed());
 }
 
+/// A configuration in which what a call costs depends on the calls before it, and the month on its minimum: `acme` and `gamma` on
+/// `pro` in tiers with a minimum and a discount, `beta` on `eco` by volume.
+fn in_tiers() -> Config {
+    let tier = |plan: &str, model: &str, tier: u8, from: u64, to: Option<u64>, unit_price: &str| {
+        json!({"plan": plan, "currency": "USD", "price_id": "p", "position": 1, "meter": "calls", "model": model, "match_columns": 0,
+               "valid_from": YEAR, "tier": tier, "tier_from": from, "tier_to": to, "unit_price": unit_price})
+    };
+    let mut config = Config::new();
+    config.customers.push(customer("gamma", "pro"));
+    config.keys.push(key("c", "gamma", YEAR, None));
+    config.prices = vec![
+        tier("eco", "volume", 1, 0, Some(2), "0.500000000"),
+        tier("eco", "volume", 2, 2, None, "0.400000000"),
+        tier("pro", "graduated", 1, 0, Some(3), "1.500000000"),
+        tier("pro", "graduated", 2, 3, None, "1.000000000"),
+    ];
+    config.terms = vec![
+        json!({"plan": "pro", "currency": "USD", "valid_from": YEAR, "minimum": "3.100000000", "discount_ppm": 100_000}),
+    ];
+    config
+}
+
+/// Only the customers whose usage has changed are priced again: what comes of it is what a lake that had it all from the start has.
+#[tokio::test]
+async fn late_calls_leave_what_pricing_everything_would_give() {
+    let with = in_tiers().derivation();
+    let world = World::with_events().await;
+    let mut hours: BTreeMap<&str, Vec<(&str, &str)>> =
+        EVENTS.iter().map(|(hour, events)| (*hour, events.to_vec())).collect();
+    world.hour("2026-10-03T05", &[("00:00", "c"), ("01:00", "b")]).await;
+    hours.insert("2026-10-03T05", vec![("00:00", "c"), ("01:00", "b")]);
+    world.derive(&with).await;
+    let late: [(&str, &[(&str, &str)]); 7] = [
+        // `acme` comes into its second tier a day earlier, and is above its minimum.
+        ("2026-10-01T07", &[("00:00", "a"), ("01:00", "a")]),
+        // `beta`'s volume price falls for all its calls; `gamma` gets its first of the day.
+        ("2026-10-01T08", &[("00:00", "b"), ("01:00", "c")]),
+        // A held key: nobody's charges change.
+        ("2026-10-01T09", &[("40:00", "held")]),
+        // `acme`'s calls of an hour go, and with them its charges of the day before tiers.
+        ("2026-10-02T05", &[("01:00", "b")]),
+        // Two months at once are one each.
+        ("2026-11-01T00", &[("00:00", "a"), ("30:00", "b"), ("31:00", "c")]),
+        // A customer loses all its usage of a month.
+        ("2026-10-03T05", &[("01:00", "b")]),
+        ("2026-10-01T08", &[("00:00", "b")]),
+    ];
+    for (hour, events) in late {
+        let before = world.charges().await;
+        world.hour(hour, events).await;
+        hours.insert(hour, events.to_vec());
+        world.derive(&with).await;
+        let whole = World::new().await;
+        for (hour, events) in &hours {
+            whole.hour(hour, events).await;
+        }
+        whole.derive(&with).await;
+        assert_eq!(world.derived().await, whole.derived().await, "{hour}");
+        assert_eq!(world.charges().await == before, hour == "2026-10-01T09", "{hour}");
+        assert!(!world.derive(&with).await.changed(), "{hour}");
+    }
+}
+
+/// What died between usage and charges left usage that no charges were made from: which customers' has changed is not known.
+#[tokio::test]
+async fn after_a_build_that_died_before_the_charges_the_whole_month_is_priced() {
+    let with = in_tiers().derivation();
+    let world = World::with_events().await;
+    world.derive(&with).await;
+    let mut said = Vec::new();
+    for table in [Table::Built, Table::ChargesDaily] {
+        let at = world.lake.table(table).await.unwrap();
+        for file in at.files() {
+            said.push((table, file.slot.clone(), world.lake.read_file(table, file, None).await.unwrap()));
+        }
+    }
+    world.hour("2026-10-01T07", &[("00:00", "a"), ("01:00", "b")]).await;
+    world.derive(&with).await;
+    let good = world.derived().await;
+    for (table, slot, rows) in said {
+        world.put(table, slot, rows).await;
+    }
+    assert_ne!(world.derived().await, good);
+    // And more comes, of one customer.
+    world.hour("2026-10-02T07", &[("00:00", "a")]).await;
+    world.derive(&with).await;
+
+    let whole = World::with_events().await;
+    whole.hour("2026-10-01T07", &[("00:00", "a"), ("01:00", "b")]).await;
+    whole.hour("2026-10-02T07", &[("00:00", "a")]).await;
+    whole.derive(&with).await;
+    assert_eq!(world.derived().await, whole.derived().await);
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn two_builds_at_once_end_as_one() {
     let (together, alone) = (World::with_events().await, World::with_events().await);

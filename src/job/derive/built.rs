@@ -88,13 +88,23 @@ impl Built {
         inputs: Digest,
         config: &str,
     ) -> bool {
-        let Some(before) = self.before.get(&(at.table().name().to_owned(), part.to_owned())) else { return false };
-        let same = before.inputs == with_content(inputs, at, &slots) && before.config == config;
-        if same {
-            let now = Part { slots, inputs, config: config.to_owned(), rows: before.rows };
-            self.now.insert((at.table(), part.to_owned()), now);
-        }
-        same
+        let Some(rows) = self.was_made(at, part, &slots, inputs, config) else { return false };
+        self.now.insert((at.table(), part.to_owned()), Part { slots, inputs, config: config.to_owned(), rows });
+        true
+    }
+
+    /// Where the part was made from these inputs and its slots hold what came of them: how many rows it has.
+    pub(super) fn was_made(
+        &self,
+        at: &LakeTable,
+        part: &str,
+        slots: &[FileSlot],
+        inputs: Digest,
+        config: &str,
+    ) -> Option<i64> {
+        let before = self.before.get(&(at.table().name().to_owned(), part.to_owned()))?;
+        let same = before.inputs == with_content(inputs, at, slots) && before.config == config;
+        same.then_some(before.rows)
     }
 
     /// A part was made.

@@ -1,5 +1,5 @@
 //! `charges_daily`: a billing month is priced as a whole, because its counters run through it, and stored per day. A day whose
-//! charges come out the same keeps its file.
+//! charges come out the same keeps its file. Where only usage has changed, `reprice` prices only the customers whose it was.
 
 use std::collections::BTreeMap;
 
@@ -11,12 +11,12 @@ use hashbrown::HashMap;
 use crate::base::{Digest, UtcDay};
 use crate::billing::{BillingDay, BillingMonth};
 use crate::lake::{FileSlot, Replacement};
-use crate::model::{CustomerRange, Engine, MonthBounds, Pricing, charges_sql_of};
+use crate::model::{CustomerSet, Engine, MonthBounds, Pricing, charges_sql_of};
 use crate::schema::Table;
 
 use super::super::JobError;
 use super::config::Terms;
-use super::{Derivation, Work, arrow_fault, digest_of, text_digest};
+use super::{Derivation, Work, arrow_fault, digest_of, reprice, text_digest};
 
 const TABLE: Table = Table::ChargesDaily;
 
@@ -53,7 +53,7 @@ pub(super) async fn build(work: &mut Work<'_>) -> Result<(), JobError> {
             replace.push((day.to_string(), Replacement { slot: file.slot.clone(), new: None }));
         }
     }
-    for (month, Month { mut inputs, mut config, last }) in months {
+    for (month, Month { inputs, mut config, last }) in months {
         let rules = work.with.rules(month);
         let of_close = rules.closed.map(|_| Terms::read(rules.config)).transpose()?;
         let terms = of_close.as_ref().unwrap_or(&today);
@@ -61,11 +61,16 @@ pub(super) async fn build(work: &mut Work<'_>) -> Result<(), JobError> {
         let is_open = Some(month) == newest && rules.closed.is_none();
         let last = last.filter(|_| is_open).unwrap_or(month.last_day());
         config.push(format!("up to {last} {}", terms.digest_of_time(work.with.zone.month_bounds(month))));
-        inputs.push(text_digest(TABLE));
-        let (inputs, config) = (digest_of(inputs), digest_of(config).to_string());
+        let (inputs, config) = (inputs_of(inputs), digest_of(config).to_string());
         if !work.keep(TABLE, &month.to_string(), slots_of(month), inputs, &config) {
             work.stale(TABLE, &month.to_string())?;
-            replace.extend(price(work, month, last, inputs, &config).await?);
+            let changed = reprice::customers_changed(work, month, &config).await?;
+            let (made, rows) = match &changed {
+                Some(customers) => reprice::price_again(work, month, last, customers).await?,
+                None => price(work, month, last).await?,
+            };
+            work.built.made(TABLE, &month.to_string(), slots_of(month), inputs, &config, rows);
+            replace.extend(made);
         }
     }
     work.commit(TABLE, replace).await
@@ -81,12 +86,18 @@ fn fill(months: &mut BTreeMap<BillingMonth, Month>) {
     }
 }
 
-fn slots_of(month: BillingMonth) -> Vec<FileSlot> {
+/// The digest of what a month is priced from: its files of usage, and the statement.
+pub(super) fn inputs_of(mut files: Vec<String>) -> Digest {
+    files.push(text_digest(TABLE));
+    digest_of(files)
+}
+
+pub(super) fn slots_of(month: BillingMonth) -> Vec<FileSlot> {
     month.days().map(|day| FileSlot::day(UtcDay(day.0))).collect()
 }
 
 /// The days of a day's month up to it that are charged.
-fn bounds(with: &Derivation, last: BillingDay) -> MonthBounds {
+pub(super) fn bounds(with: &Derivation, last: BillingDay) -> MonthBounds {
     let start = with.rules(last.month()).start;
     let priced = last.month().days().filter(|day| *day <= last && start.is_none_or(|start| *day >= start));
     MonthBounds { days: priced.map(|day| (UtcDay(day.0), with.zone.start(day))).collect() }
@@ -94,11 +105,11 @@ fn bounds(with: &Derivation, last: BillingDay) -> MonthBounds {
 
 /// The text that prices the month of a day up to that day.
 pub(super) fn statement(with: &Derivation, last: BillingDay) -> String {
-    statement_of(with, last, CustomerRange::default(), false)
+    statement_of(with, last, CustomerSet::default(), false)
 }
 
 /// The same for some customers; `unpriced_too`: also what no price took so far.
-fn statement_of(with: &Derivation, last: BillingDay, customers: CustomerRange, unpriced_too: bool) -> String {
+fn statement_of(with: &Derivation, last: BillingDay, customers: CustomerSet, unpriced_too: bool) -> String {
     let without_plan_terms = with.rules(last.month()).config.plan_terms.num_rows() == 0;
     charges_sql_of(&bounds(with, last), &Pricing { customers, without_plan_terms, unpriced_too })
 }
@@ -115,38 +126,57 @@ pub(super) async fn statements(
     Ok(shares.into_iter().map(|customers| statement_of(with, last, customers, unpriced_too)).collect())
 }
 
-async fn price(
-    work: &mut Work<'_>,
+/// Days with what takes the place of their files.
+pub(super) type Replaced = Vec<(String, Replacement)>;
+
+/// Rows by day, in the order of the table.
+pub(super) type Days = BTreeMap<UtcDay, Vec<RecordBatch>>;
+
+/// Prices a month; gives its days, and how many rows they have.
+async fn price(work: &Work<'_>, month: BillingMonth, last: BillingDay) -> Result<(Replaced, usize), JobError> {
+    let shares = work.engine_of(month).await?.shares(&bounds(work.with, last)).await?;
+    let mut by_day = priced(work, month, last, shares).await?;
+    let count = by_day.values().flatten().map(RecordBatch::num_rows).sum();
+    let mut replace = Vec::new();
+    for day in month.days().map(|day| UtcDay(day.0)) {
+        replace.extend(replaced(work, day, by_day.remove(&day)).await?);
+    }
+    Ok((replace, count))
+}
+
+/// What takes the place of a day's file; none where there is none and there is nothing to take its place.
+pub(super) async fn replaced(
+    work: &Work<'_>,
+    day: UtcDay,
+    rows: Option<Vec<RecordBatch>>,
+) -> Result<Option<(String, Replacement)>, JobError> {
+    let slot = FileSlot::day(day);
+    Ok(match rows {
+        Some(rows) => Some((day.to_string(), work.replacement(TABLE, slot, &rows).await?)),
+        None if work.tables[&TABLE].current(&slot).is_some() => {
+            Some((day.to_string(), Replacement { slot, new: None }))
+        }
+        None => None,
+    })
+}
+
+/// Prices a month up to a day for these customers, some at a time in their order, and checks that all their usage is charged.
+pub(super) async fn priced(
+    work: &Work<'_>,
     month: BillingMonth,
     last: BillingDay,
-    inputs: Digest,
-    config: &str,
-) -> Result<Vec<(String, Replacement)>, JobError> {
+    shares: Vec<CustomerSet>,
+) -> Result<Days, JobError> {
     let days = bounds(work.with, last);
-    let mut by_day: BTreeMap<UtcDay, Vec<RecordBatch>> = BTreeMap::new();
-    let mut count = 0;
-    // In the order of the customers, so that a day's rows are in the table's order.
-    for customers in work.engine_of(month).await?.shares(&days).await? {
+    let mut by_day = Days::new();
+    for customers in shares {
         let rows = work.engine_of(month).await?.charges(&month.to_string(), &days, &customers).await?;
         if work.with.rules(month).has_rates {
             balanced(work, &rows, month, last, &customers).await?;
         }
-        count += rows.num_rows();
         split(&rows)?.into_iter().for_each(|(day, rows)| by_day.entry(day).or_default().push(rows));
     }
-    work.built.made(TABLE, &month.to_string(), slots_of(month), inputs, config, count);
-    let mut replace = Vec::new();
-    for day in month.days().map(|day| UtcDay(day.0)) {
-        let slot = FileSlot::day(day);
-        match by_day.remove(&day) {
-            Some(rows) => replace.push((day.to_string(), work.replacement(TABLE, slot, &rows).await?)),
-            None if work.tables[&TABLE].current(&slot).is_some() => {
-                replace.push((day.to_string(), Replacement { slot, new: None }));
-            }
-            None => {}
-        }
-    }
-    Ok(replace)
+    Ok(by_day)
 }
 
 /// Everything mapped is charged: what a price takes adds up to the usage, per day, customer and meter.
@@ -155,7 +185,7 @@ async fn balanced(
     rows: &RecordBatch,
     month: BillingMonth,
     last: BillingDay,
-    customers: &CustomerRange,
+    customers: &CustomerSet,
 ) -> Result<(), JobError> {
     let these = customers.condition().map_or_else(String::new, |these| format!("AND {these} "));
     let sql = format!(

@@ -9,6 +9,7 @@ mod built;
 mod charges;
 mod config;
 mod coverage;
+mod reprice;
 mod slots;
 mod usage;
 mod wholes;
@@ -236,6 +237,8 @@ struct Work<'a> {
     with: &'a Derivation,
     /// The tables as they were when the attempt began, or as its own commits left them.
     tables: BTreeMap<Table, LakeTable>,
+    /// The usage as it was when the attempt began.
+    usage_before: LakeTable,
     engine: OnceCell<Engine>,
     /// The sessions of closed months: the same tables, the configuration of their close.
     of_closed: BTreeMap<BillingMonth, OnceCell<Engine>>,
@@ -263,8 +266,19 @@ impl<'a> Work<'a> {
             tables.extend(level.iter().copied().zip(opened));
         }
         let built = Built::read(lake, &tables[&Table::Built]).await?;
+        let usage_before = tables[&Table::UsageDaily].clone();
         let of_closed = with.closed.keys().map(|month| (*month, OnceCell::new())).collect();
-        Ok(Self { lake, with, tables, engine: OnceCell::new(), of_closed, built, only_look: false, report })
+        Ok(Self {
+            lake,
+            with,
+            tables,
+            usage_before,
+            engine: OnceCell::new(),
+            of_closed,
+            built,
+            only_look: false,
+            report,
+        })
     }
 
     /// Whether a part was made from these inputs and is as it was left; then it stays.

@@ -4,7 +4,7 @@ use arrow::array::{Array, ArrayRef, AsArray, RecordBatch};
 use arrow::datatypes::{Date32Type, Decimal128Type, Int64Type, TimestampMicrosecondType};
 use meterlake::base::{Micros, UtcDay};
 use meterlake::billing::{Billing, BillingFiles, BillingZone, ConfigFile};
-use meterlake::model::{CustomerRange, Engine, Meter, MonthBounds, charges_sql};
+use meterlake::model::{CustomerSet, Engine, Meter, MonthBounds, charges_sql};
 use meterlake::schema::Table;
 
 /// A row of `charges_daily`. Its fields begin with those that the rows are ordered by.
@@ -79,7 +79,7 @@ pub(super) async fn charges_in_shares(
     let month_bounds = MonthBounds { days };
     let mut found = Vec::new();
     for (from, to) in [(None, Some(cut)), (Some(cut), None)] {
-        let customers = CustomerRange { from: from.map(str::to_owned), to: to.map(str::to_owned) };
+        let customers = CustomerSet::Range { from: from.map(str::to_owned), to: to.map(str::to_owned) };
         found.extend(read(&engine.charges(month, &month_bounds, &customers).await.unwrap()));
     }
     found.sort();
