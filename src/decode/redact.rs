@@ -47,6 +47,7 @@ fn is_named(name: &[u8], names: &[Vec<u8>], scratch: &mut Vec<u8>) -> bool {
 }
 
 /// Replaces keys in other fields.
+#[expect(clippy::large_enum_variant, reason = "nearly all are of one key, and these are shared")]
 pub(super) enum Scrub {
     /// A key so short that it may stand anywhere by accident.
     Nothing,

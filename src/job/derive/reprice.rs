@@ -95,7 +95,7 @@ pub(super) async fn price_again(
     for day in month.days().map(|day| UtcDay(day.0)) {
         let stored = stored(work, day).await?;
         let is_priced = |row: &str| customers.contains(row);
-        let (old, others) = (those(&stored, &is_priced)?, those(&stored, |row| !is_priced(row))?);
+        let (old, others) = (those(&stored, is_priced)?, those(&stored, |row| !is_priced(row))?);
         let new = in_shape(by_day.remove(&day).unwrap_or_default())?;
         count += others.num_rows() + new.num_rows();
         if old != new {
