@@ -142,6 +142,39 @@ def upload(stand, example, prefix, below=""):
                 stand.s3.upload_file(str(path), BUCKET, f"{prefix}/{path.relative_to(example).as_posix()}")
 
 
+class Worker:
+    """A `meterlake worker`. Leaving it asks it to stop: it finishes what it has, builds, and ends well."""
+
+    def __init__(self, binary, env):
+        # What it says goes to a file: nobody reads it while the worker runs.
+        self.log = tempfile.TemporaryFile("w+")
+        self.process = subprocess.Popen([binary, "worker"], env={**os.environ, **env}, stderr=self.log)
+
+    def stop(self):
+        self.process.terminate()
+        assert self.process.wait(timeout=240) in (0, 1), self.said()
+
+    def kill(self):
+        self.process.kill()
+        self.process.wait()
+
+    def said(self):
+        self.log.seek(0)
+        return self.log.read()
+
+
+def emptied(stand, queue, within_s=240):
+    """Waits until a queue holds nothing, neither waiting nor taken."""
+    names = ["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"]
+    ends = time.time() + within_s
+    while True:
+        found = stand.sqs.get_queue_attributes(QueueUrl=queue, AttributeNames=names)["Attributes"]
+        if not any(int(found[name]) for name in names):
+            return
+        assert time.time() < ends, found
+        time.sleep(0.2)
+
+
 # A proxy --------------------------------------------------------------------------------------------------------------
 
 
@@ -166,7 +199,11 @@ class Between:
 
         class Handler(Quiet):
             def handle_one(self):
-                between.answer(Asked(self.command, self.path, self.headers, self.body()), self)
+                try:
+                    between.answer(Asked(self.command, self.path, self.headers, self.body()), self)
+                except ConnectionError:
+                    # Whoever asked has ended.
+                    self.close_connection = True
 
             do_GET = do_HEAD = do_PUT = do_POST = do_DELETE = handle_one
 
