@@ -271,16 +271,16 @@ class Answered:
     memory_max: int
 
 
-def on_lambda(binary, config, events, env, memory_mb=512):
+def on_lambda(binary, config, events, env, patience_s=240):
     """The binary, started as Lambda starts it, answers the events; none may fail."""
     runtime = LambdaRuntime(events)
     env = {**os.environ, **env, "AWS_LAMBDA_RUNTIME_API": runtime.address, "METERLAKE_CONFIG": config,
-           "AWS_LAMBDA_FUNCTION_NAME": "meterlake", "AWS_LAMBDA_FUNCTION_MEMORY_SIZE": str(memory_mb), "AWS_LAMBDA_FUNCTION_VERSION": "1",
+           "AWS_LAMBDA_FUNCTION_NAME": "meterlake", "AWS_LAMBDA_FUNCTION_MEMORY_SIZE": "512", "AWS_LAMBDA_FUNCTION_VERSION": "1",
            "AWS_LAMBDA_LOG_STREAM_NAME": "s", "AWS_LAMBDA_LOG_GROUP_NAME": "g"}
     with tempfile.TemporaryFile("w+") as measured, tempfile.TemporaryFile("w+") as said:
         began = time.time()
         process = subprocess.Popen([binary], env=env, stdout=measured, stderr=said)
-        ends = began + 240
+        ends = began + patience_s
         while len(runtime.answers) < len(events) and time.time() < ends and process.poll() is None:
             time.sleep(0.05)
         memory_max = peak_memory(process)
