@@ -10,15 +10,15 @@ use serde_json::{Value, json};
 use tokio::sync::Mutex;
 
 use crate::aws::lambda::serve;
-use crate::base::with_causes;
 use crate::job::Job;
 use crate::job::notified::NotifiedReport;
 use crate::job::worker::convert_message;
 
 use super::metrics::Metrics;
 use super::open::Opened;
+use super::worker::come_back;
 use super::world::World;
-use super::{Talk, counts, glue, open, publish, run};
+use super::{Talk, counts, glue, open, publish, report, run};
 
 /// The variable with the place of the configuration: a file of the package, or `s3://bucket/key`.
 const CONFIG: &str = "METERLAKE_CONFIG";
@@ -55,7 +55,10 @@ impl Function {
                 fields.push(("answer", answer.clone()));
                 self.talk.tell("INFO", "answered", &fields);
             }
-            Err(error) => self.talk.tell("ERROR", &format!("{error:#}"), &fields),
+            Err(error) => {
+                fields.extend(report::hint_of(error.as_ref()).map(|hint| ("hint", json!(hint))));
+                self.talk.tell("ERROR", &format!("{error:#}"), &fields);
+            }
         }
         answered
     }
@@ -105,7 +108,7 @@ impl Function {
             match convert_message(job, body).await {
                 Ok((report, _)) => all.absorb(report),
                 Err(error) => {
-                    self.talk.warn(format!("message {id} comes back: {}", with_causes(&error)));
+                    self.talk.warn_of([come_back(id, &error)]);
                     failures.push(json!({"itemIdentifier": id}));
                 }
             }

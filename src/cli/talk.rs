@@ -2,6 +2,7 @@
 //! JSON object a line with its time, its level and what it is about. A log also gets metrics. Messages hold no secret: errors
 //! name objects and settings, never what stands in them.
 
+use std::error::Error;
 use std::io::Write;
 
 use chrono::{DateTime, SecondsFormat, Utc};
@@ -9,7 +10,7 @@ use serde_json::{Map, Value, json};
 
 use super::bar::Bar;
 use super::metrics::Metrics;
-use super::open;
+use super::{open, report};
 
 /// Where a command talks to.
 pub(crate) struct Talk {
@@ -42,6 +43,20 @@ impl Talk {
     /// Says a line even where it shall be quiet.
     pub(crate) fn warn(&self, line: impl AsRef<str>) {
         self.tell("WARN", line.as_ref(), &[]);
+    }
+
+    /// Says lines about errors that do not stop the work. What to do about each stands with it in a log; a person is told behind them,
+    /// once.
+    pub(crate) fn warn_of<'e>(&self, lines: impl IntoIterator<Item = (String, &'e (dyn Error + 'static))>) {
+        let mut hints = Vec::new();
+        for (line, error) in lines {
+            let hint = report::hint_of(error);
+            self.tell("WARN", &line, &hint.iter().map(|hint| ("hint", json!(hint))).collect::<Vec<_>>());
+            hints.extend(hint);
+        }
+        hints.sort_unstable();
+        hints.dedup();
+        hints.iter().filter(|_| !self.is_log).for_each(|hint| self.warn(format!("hint: {hint}")));
     }
 
     /// Says a line of some level; a log also gets the fields.

@@ -1,6 +1,7 @@
 //! `meterlake worker`: takes notifications from a queue, converts the objects they name, and builds the tables every so often.
 //! Any number may run on one queue and one lake. Asked to stop, a worker finishes what it has taken, builds, and ends.
 
+use std::error::Error;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -8,7 +9,7 @@ use anyhow::{Context, Result};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::base::with_causes;
-use crate::job::worker::{WorkReport, work_off};
+use crate::job::worker::{MessageError, WorkReport, work_off};
 use crate::source::Queue;
 
 use super::args::WorkerArgs;
@@ -52,7 +53,7 @@ pub(super) async fn worker(config: &Path, args: &WorkerArgs, world: &World, talk
                 args.until_empty && is_empty
             }
             Some(Err(error)) => {
-                talk.warn(format!("{:#}; trying again", anyhow::Error::from(error)));
+                talk.warn_of([(format!("{}; trying again", with_causes(&error)), &error as _)]);
                 tokio::select! {
                     () = tokio::time::sleep(PAUSE) => false,
                     () = stop.asked() => true,
@@ -97,10 +98,13 @@ fn tell(report: &WorkReport, talk: &Talk) -> bool {
         ));
     }
     talk.measure(&report.notified.sources.iter().map(|(name, s)| Metrics::converted(name, s)).collect::<Vec<_>>());
-    for (id, error) in &report.failed {
-        talk.warn(format!("message {id} comes back: {}", with_causes(error)));
-    }
+    talk.warn_of(report.failed.iter().map(|(id, error)| come_back(id, error)));
     !report.failed.is_empty()
+}
+
+/// What is said of a message that was not deleted.
+pub(super) fn come_back<'e>(id: &str, error: &'e MessageError) -> (String, &'e (dyn Error + 'static)) {
+    (format!("message {id} comes back: {}", with_causes(error)), error)
 }
 
 /// SIGTERM, or the interrupt from a keyboard.

@@ -10,10 +10,11 @@ use futures::{StreamExt, TryStreamExt};
 
 use crate::base::{Digest, HalfOpen, Micros, UtcDay, UtcHour};
 use crate::lake::{
-    KnownObject, KnownObjects, LakeTable, Ledger, LedgerChange, ObjectRow, ObjectState, Receipt, ReceiptId,
-    Replacement, StagedInput, Unit, UniteRules, United, Withdrawal, unite,
+    KnownObject, KnownObjects, LakeTable, Ledger, LedgerChange, ObjectRow, ObjectState, ObjectVersion, Receipt,
+    ReceiptId, Replacement, StagedInput, Unit, UniteRules, United, Withdrawal, unite,
 };
 use crate::schema::Table;
+use crate::source::find;
 
 use super::attempts::until_unopposed;
 use super::renew::{hours_spanned, renew};
@@ -110,7 +111,8 @@ async fn attempt(
     let withdrawals = job.lake.withdrawals().await?;
     let waiting = job.lake.receipts().await?;
     let ledger = Ledger::open(&job.lake).await?;
-    let (change, idle) = change(&ledger, waiting, &withdrawals, hours).await?;
+    let lying = lying_now(job, &waiting).await?;
+    let (change, idle) = change(&ledger, waiting, &lying, &withdrawals, hours).await?;
     unite_all(job, &tables, &ledger, &change, report, progress).await?;
     report.receipts = report.receipts.max(change.receipts.len() as u64);
     let done: Vec<ReceiptId> = change.receipts.iter().map(Receipt::id).chain(idle).collect();
@@ -125,11 +127,12 @@ async fn attempt(
 async fn change(
     ledger: &Ledger,
     waiting: Vec<Receipt>,
+    lying: &BTreeSet<Digest>,
     withdrawals: &[Withdrawal],
     hours: &BTreeSet<(String, UtcHour)>,
 ) -> Result<(Change, Vec<ReceiptId>), JobError> {
     let known = ledger.known(None, None).await?;
-    let Sorted { receipts, overtaken, unwanted } = sort_out(waiting, &known, withdrawals);
+    let Sorted { receipts, overtaken, unwanted } = sort_out(waiting, lying, &known, withdrawals);
     // A newer version of a key, or the same decoded anew, takes the place of what was applied before.
     let mut going: BTreeMap<Digest, (ObjectState, Option<&str>)> = receipts
         .iter()
@@ -160,9 +163,15 @@ struct Sorted {
 }
 
 /// A withdrawn version stays withdrawn, however often it is delivered. A version that was read when its key held nothing any
-/// more does not replace a later one. Of several versions of a key that wait one is applied: the last written; if it is not the
-/// one that lies there now, the next run sees to it.
-fn sort_out(waiting: Vec<Receipt>, known: &KnownObjects, withdrawals: &[Withdrawal]) -> Sorted {
+/// more does not replace a later one. Of several versions of a key that wait one is applied: the last written, of one second the
+/// one that lies there now. If what lies there now was written before, the next run sees to it.
+fn sort_out(
+    waiting: Vec<Receipt>,
+    lying: &BTreeSet<Digest>,
+    known: &KnownObjects,
+    withdrawals: &[Withdrawal],
+) -> Sorted {
+    let order = |receipt: &Receipt| (receipt.object.written_at, lying.contains(&receipt.object_id), receipt.object_id);
     let going: BTreeSet<Digest> = withdrawals.iter().map(|withdrawal| withdrawal.object_id).collect();
     let mut newest: BTreeMap<(String, String), Receipt> = BTreeMap::new();
     let mut sorted = Sorted::default();
@@ -178,7 +187,7 @@ fn sort_out(waiting: Vec<Receipt>, known: &KnownObjects, withdrawals: &[Withdraw
             continue;
         }
         match newest.entry((receipt.object.source.clone(), receipt.object.key.clone())) {
-            Entry::Occupied(other) if written(other.get()) > written(&receipt) => sorted.overtaken.push(receipt),
+            Entry::Occupied(other) if order(other.get()) > order(&receipt) => sorted.overtaken.push(receipt),
             Entry::Occupied(mut other) => sorted.overtaken.push(other.insert(receipt)),
             Entry::Vacant(place) => drop(place.insert(receipt)),
         }
@@ -187,9 +196,22 @@ fn sort_out(waiting: Vec<Receipt>, known: &KnownObjects, withdrawals: &[Withdraw
     sorted
 }
 
-/// Orders the versions of a key: the same order everywhere, also of two that were written in one second.
-fn written(receipt: &Receipt) -> (Micros, Digest) {
-    (receipt.object.written_at, receipt.object_id)
+/// Of the versions of a key that wait and were written in one second, the one that lies under the key now: it is the last. Stores
+/// give times in whole seconds, and nothing else about two versions says which came first.
+async fn lying_now(job: &Job, waiting: &[Receipt]) -> Result<BTreeSet<Digest>, JobError> {
+    let mut at_once: BTreeMap<(&str, &str, Micros), Vec<&Receipt>> = BTreeMap::new();
+    for receipt in waiting {
+        let ObjectVersion { source, key, written_at, .. } = &receipt.object;
+        at_once.entry((source, key, *written_at)).or_default().push(receipt);
+    }
+    let mut lying = BTreeSet::new();
+    for ((source, key, _), receipts) in at_once.into_iter().filter(|(_, receipts)| receipts.len() > 1) {
+        let Some(place) = job.source(source)?.location.open_existing(job.buckets.as_ref())? else { continue };
+        let Some(now) = find(&place, key).await? else { continue };
+        lying
+            .extend(receipts.iter().filter(|receipt| receipt.object.etag == now.etag).map(|receipt| receipt.object_id));
+    }
+    Ok(lying)
 }
 
 /// Whether a version was read when its key held nothing any more, and the ledger knows a later one.
@@ -197,7 +219,8 @@ fn written(receipt: &Receipt) -> (Micros, Digest) {
 /// The bucket cannot be asked which is the newest: it has none. What lies under its key is taken whatever its time, because
 /// somebody may have brought an old version back.
 fn is_overtaken(receipt: &Receipt, known: &[KnownObject]) -> bool {
-    let is_later = |v: &KnownObject| v.etag != receipt.object.etag && (v.written_at, v.object_id) > written(receipt);
+    let own = (receipt.object.written_at, receipt.object_id);
+    let is_later = |v: &KnownObject| v.etag != receipt.object.etag && (v.written_at, v.object_id) > own;
     receipt.object.gone && known.iter().any(is_later)
 }
 

@@ -8,19 +8,13 @@ between them, and give one number a page, so that there are pages. Landing objec
 requests than they tell of in one hour: a gap, until the records come. Then the bucket's notifications are checked and set.
 """
 
-import http.server
 import json
-import os
-import sys
-import tempfile
-import threading
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
-import boto3
 import cbor2
 
-from end_to_end import Stand, run
+from stand import Quiet, on_stand, run, served
 
 BUCKET = "landing"
 CONFIG = """lake = "lake"
@@ -54,12 +48,10 @@ class InCbor:
     def __init__(self, watch):
         stand, self.pages = self, 0
 
-        class Handler(http.server.BaseHTTPRequestHandler):
-            protocol_version = "HTTP/1.1"
-
+        class Handler(Quiet):
             def do_POST(self):
                 assert self.path.endswith("/operation/GetMetricData"), self.path
-                asked = cbor2.loads(self.rfile.read(int(self.headers["Content-Length"])))
+                asked = cbor2.loads(self.body())
                 begin = int(asked.pop("NextToken", 0))
                 found = watch.get_metric_data(**asked)["MetricDataResults"][0]
                 page = slice(begin, begin + InCbor.PAGE)
@@ -71,19 +63,9 @@ class InCbor:
                 if not is_last:
                     answer["NextToken"] = str(page.stop)
                 body = cbor2.dumps(answer, datetime_as_timestamp=True, timezone=timezone.utc)
-                self.send_response(200)
-                self.send_header("smithy-protocol", "rpc-v2-cbor")
-                self.send_header("Content-Type", "application/cbor")
-                self.send_header("Content-Length", str(len(body)))
-                self.end_headers()
-                self.wfile.write(body)
+                self.reply(200, {"smithy-protocol": "rpc-v2-cbor", "Content-Type": "application/cbor"}, body)
 
-            def log_message(self, *_):
-                pass
-
-        server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        self.url = f"http://127.0.0.1:{server.server_address[1]}"
+        self.url = f"http://{served(Handler)}"
 
 
 def calls(hour, numbers):
@@ -98,8 +80,7 @@ def hits(hour, numbers):
 
 
 def counts(stand, binary, env):
-    clients = {"endpoint_url": stand.url, "aws_access_key_id": "test", "aws_secret_access_key": "test"}
-    watch = boto3.client("cloudwatch", region_name="us-east-1", **clients)
+    watch = stand.client("cloudwatch")
     stand_between = InCbor(watch)
     env = {**env, "AWS_ENDPOINT_URL_CLOUDWATCH": stand_between.url}
     now = datetime.now(timezone.utc)
@@ -160,10 +141,8 @@ def counts(stand, binary, env):
 
 
 def notifications(stand, binary, env):
-    url = stand.sqs.create_queue(QueueName="landed")["QueueUrl"]
-    arn = stand.sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
-    other = stand.sqs.create_queue(QueueName="other")["QueueUrl"]
-    other = stand.sqs.get_queue_attributes(QueueUrl=other, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
+    url, arn = stand.queue("landed")
+    _, other = stand.queue("other")
 
     def rules():
         found = stand.s3.get_bucket_notification_configuration(Bucket=BUCKET).get("QueueConfigurations", [])
@@ -201,21 +180,14 @@ def notifications(stand, binary, env):
     print("notifications: missing rules are added once, others kept, one in the way is refused")
 
 
-def main():
-    binary = os.path.abspath(sys.argv[1])
-    with tempfile.TemporaryDirectory() as scratch:
-        scratch = Path(scratch)
-        (scratch / "meterlake.toml").write_text(CONFIG)
-        stand = Stand(scratch)
-        try:
-            stand.s3.create_bucket(Bucket=BUCKET)
-            env = {**stand.env, "METERLAKE_CONFIG": str(scratch / "meterlake.toml"), "ML_SECRET": "0123456789abcdef0123"}
-            counts(stand, binary, env)
-            notifications(stand, binary, env)
-        finally:
-            stand.stop()
+def check(stand, binary, _, scratch):
+    (scratch / "meterlake.toml").write_text(CONFIG)
+    stand.s3.create_bucket(Bucket=BUCKET)
+    env = {**stand.env, "METERLAKE_CONFIG": str(scratch / "meterlake.toml"), "ML_SECRET": "0123456789abcdef0123"}
+    counts(stand, binary, env)
+    notifications(stand, binary, env)
     print("counts and notifications work")
 
 
 if __name__ == "__main__":
-    main()
+    on_stand(check)

@@ -7,75 +7,41 @@ moto serves S3 and Glue on loopback. It gives all tables on one page and accepts
 few lines between the binary and moto do both as Glue does. Every sync runs as the binary.
 """
 
-import http.server
 import json
-import os
-import subprocess
-import sys
-import tempfile
-import threading
-import time
-import urllib.error
-import urllib.request
-from pathlib import Path
 
-import boto3
-
-from end_to_end import BUCKET, LambdaRuntime, Stand, run, upload
+from stand import BUCKET, Between, on_lambda, on_stand, run, upload
 
 LAKE = f"s3://{BUCKET}/lake"
 DATABASE = "meterlake"
 CONFIG = f"s3://{BUCKET}/quickstart/meterlake.toml"
 
 
-class LikeGlue:
-    """Stands before moto: tables in pages of four; an update names the newest version, and the first one is told that it lost a race."""
+class LikeGlue(Between):
+    """Tables in pages of four; an update names the newest version, and the first one is told that it lost a race."""
 
     def __init__(self, stand, glue):
-        like, self.pages, self.refused, self.updates = self, 0, 0, []
+        super().__init__(stand.url)
+        self.glue, self.pages, self.refused, self.updates = glue, 0, 0, []
+        stand.env["AWS_ENDPOINT_URL_GLUE"] = self.url
 
-        class Handler(http.server.BaseHTTPRequestHandler):
-            protocol_version = "HTTP/1.1"
-
-            def do_POST(self):
-                asked = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-                operation = self.headers["X-Amz-Target"].removeprefix("AWSGlue.")
-                first = int(asked.pop("NextToken", 0))
-                if operation == "UpdateTable":
-                    newest = glue.get_table(DatabaseName=asked["DatabaseName"], Name=asked["TableInput"]["Name"])["Table"]
-                    like.updates.append(asked.get("VersionId"))
-                    if asked.get("VersionId") != newest["VersionId"] or like.refused == 0:
-                        like.refused += 1
-                        return self.answer(400, {"__type": "ConcurrentModificationException", "Message": "lost"})
-                headers = {key: self.headers[key] for key in ("X-Amz-Target", "Content-Type", "Authorization")}
-                request = urllib.request.Request(stand.url, json.dumps(asked).encode(), headers)
-                try:
-                    with urllib.request.urlopen(request, timeout=60) as reply:
-                        status, body = reply.status, json.load(reply)
-                except urllib.error.HTTPError as error:
-                    status, body = error.code, json.load(error)
-                if operation == "GetTables" and status == 200:
-                    like.pages += 1
-                    every = body["TableList"]
-                    body["TableList"] = every[first:first + 4]
-                    if first + 4 < len(every):
-                        body["NextToken"] = str(first + 4)
-                return self.answer(status, body)
-
-            def answer(self, status, body):
-                body = json.dumps(body).encode()
-                self.send_response(status)
-                self.send_header("Content-Type", "application/x-amz-json-1.1")
-                self.send_header("Content-Length", str(len(body)))
-                self.end_headers()
-                self.wfile.write(body)
-
-            def log_message(self, *_):
-                pass
-
-        server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        stand.env["AWS_ENDPOINT_URL_GLUE"] = f"http://127.0.0.1:{server.server_address[1]}"
+    def passed_on(self, asked):
+        sent = json.loads(asked.body)
+        if asked.operation == "AWSGlue.UpdateTable":
+            newest = self.glue.get_table(DatabaseName=sent["DatabaseName"], Name=sent["TableInput"]["Name"])["Table"]
+            self.updates.append(sent.get("VersionId"))
+            if sent.get("VersionId") != newest["VersionId"] or self.refused == 0:
+                self.refused += 1
+                lost = {"__type": "ConcurrentModificationException", "Message": "lost"}
+                return 400, {"Content-Type": "application/x-amz-json-1.1"}, json.dumps(lost).encode()
+        first = int(sent.pop("NextToken", 0))
+        asked.body = json.dumps(sent).encode()
+        status, headers, body = super().passed_on(asked)
+        if asked.operation == "AWSGlue.GetTables" and status == 200:
+            self.pages += 1
+            every = json.loads(body)["TableList"]
+            page = {"TableList": every[first:first + 4]} | ({"NextToken": str(first + 4)} if first + 4 < len(every) else {})
+            body = json.dumps(page).encode()
+        return status, headers, body
 
 
 def configured(stand, example, scratch):
@@ -104,7 +70,7 @@ def sync(binary, stand, *more, ok=(0,)):
     return json.loads(ran.stdout), ran.stderr
 
 
-def check(binary, stand, glue):
+def synced(binary, stand, glue):
     # A dry run says everything and does nothing.
     plan, _ = sync(binary, stand, "--dry-run")
     assert plan["creates_database"] and plan["dry_run"] and plan["steps"], plan
@@ -168,22 +134,11 @@ def check(binary, stand, glue):
     return len(there)
 
 
-def on_lambda(binary, stand, glue):
+def built_on_lambda(binary, stand, glue):
     """A build on Lambda puts back what is missing, and says so."""
     before = tables(glue)
     glue.delete_table(DatabaseName=DATABASE, Name="api_keys")
-    runtime = LambdaRuntime([{"meterlake": "build"}])
-    env = {**os.environ, **stand.env, "AWS_LAMBDA_RUNTIME_API": runtime.address, "METERLAKE_CONFIG": CONFIG,
-           "AWS_LAMBDA_FUNCTION_NAME": "meterlake", "AWS_LAMBDA_FUNCTION_MEMORY_SIZE": "512", "AWS_LAMBDA_FUNCTION_VERSION": "1",
-           "AWS_LAMBDA_LOG_STREAM_NAME": "s", "AWS_LAMBDA_LOG_GROUP_NAME": "g"}
-    process = subprocess.Popen([binary], env=env, stderr=subprocess.PIPE, text=True)
-    ends = time.time() + 120
-    while not runtime.answers and time.time() < ends and process.poll() is None:
-        time.sleep(0.1)
-    process.kill()
-    said = process.communicate()[1]
-    assert runtime.answers and runtime.answers[0][0] == "response", f"{runtime.answers}\n{said}"
-    told = runtime.answers[0][1]["glue"]
+    told = on_lambda(binary, CONFIG, [{"meterlake": "build"}], stand.env).answers[0]["glue"]
     assert (told["created"], told["updated"]) == (["api_keys"], []), told
     # Made anew, the table's version begins again.
     assert {name: {**table, "VersionId": ""} for name, table in tables(glue).items()} == {
@@ -192,27 +147,17 @@ def on_lambda(binary, stand, glue):
     print("lambda:", json.dumps(told))
 
 
-def main():
-    binary, example = os.path.abspath(sys.argv[1]), Path(sys.argv[2])
-    with tempfile.TemporaryDirectory() as scratch:
-        scratch = Path(scratch)
-        stand = Stand(scratch)
-        try:
-            glue = boto3.client(
-                "glue", endpoint_url=stand.url, region_name="us-east-1", aws_access_key_id="test", aws_secret_access_key="test"
-            )
-            stand.s3.create_bucket(Bucket=BUCKET)
-            configured(stand, example, scratch)
-            run(binary, ["run", "--config", CONFIG], stand.env)
-            like = LikeGlue(stand, glue)
-            count = check(binary, stand, glue)
-            assert like.pages > 4 and like.refused == 1, (like.pages, like.refused)
-            assert len(like.updates) == 2 and None not in like.updates, like.updates
-            on_lambda(binary, stand, glue)
-        finally:
-            stand.stop()
+def check(stand, binary, example, scratch):
+    glue = stand.client("glue")
+    configured(stand, example, scratch)
+    run(binary, ["run", "--config", CONFIG], stand.env)
+    like = LikeGlue(stand, glue)
+    count = synced(binary, stand, glue)
+    assert like.pages > 4 and like.refused == 1, (like.pages, like.refused)
+    assert len(like.updates) == 2 and None not in like.updates, like.updates
+    built_on_lambda(binary, stand, glue)
     print(f"{count} tables are in Glue as they are defined; other people's stayed")
 
 
 if __name__ == "__main__":
-    main()
+    on_stand(check)

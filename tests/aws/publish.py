@@ -13,17 +13,13 @@ import io
 import json
 import os
 import re
-import shutil
 import subprocess
-import sys
-import tempfile
-import time
 from decimal import Decimal
 from pathlib import Path
 
 import boto3
 
-from end_to_end import BUCKET, LambdaRuntime, Stand, run
+from stand import BUCKET, SCHEDULE, copied, on_lambda, on_stand, run
 
 TABLE = "meterlake-totals"
 # October 2026: acme's calls are 190 and 26 completions, and so on down the README's bill.
@@ -58,9 +54,9 @@ ACME_DAYS = {"2026-10-29": 74, "2026-10-30": 71, "2026-10-31": 71}
 class Totals:
     """The table, as its readers see it."""
 
-    def __init__(self, stand, arguments):
-        self.client = boto3.client("dynamodb", **arguments)
-        self.table = boto3.resource("dynamodb", **arguments).Table(TABLE)
+    def __init__(self, stand):
+        self.client = stand.client("dynamodb")
+        self.table = boto3.resource("dynamodb", **stand.arguments).Table(TABLE)
         self.create()
 
     def create(self, index=True):
@@ -98,9 +94,9 @@ def publish(binary, config, env, *arguments, ok=(0,)):
     return changed, report
 
 
-def totals(stand, binary, example, arguments):
+def totals(stand, binary, example):
     config = str(example / "meterlake.toml")
-    env, table = stand.env, Totals(stand, arguments)
+    env, table = stand.env, Totals(stand)
     run(binary, ["run", "--config", config])
     append(example / "meterlake.toml", f'\n[aws]\ndynamodb_table = "{TABLE}"\n')
 
@@ -177,12 +173,12 @@ def totals(stand, binary, example, arguments):
     for owner, label, calls in [("initech", "gone", 0), ("globex", "back", 95)]:
         changed = keys.replace("globex,globex0003", f"{owner},globex0003").replace("production", label)
         (example / "keys.csv").write_text(changed)
-        said = build_on_lambda(binary, config, env)
+        said = on_lambda(binary, config, [SCHEDULE], env).said
         assert table.get("customer#globex", "2026-11#api_calls")["quantity"] == calls, said
 
     # Another lake, and a table that is made otherwise.
     other = example.parent / "other"
-    shutil.copytree(example, other, ignore=shutil.ignore_patterns("lake"))
+    copied(example, other)
     said = run(binary, ["run", "--config", str(other / "meterlake.toml")], env, ok=(1,)).stderr
     assert "totals were not published: the table holds totals of another lake" in said, said
     table.client.delete_table(TableName=TABLE)
@@ -192,23 +188,8 @@ def totals(stand, binary, example, arguments):
     print("totals:", len(EXPECTED), "totals are the README's; twice, overtaken, deleted and moved they stay right")
 
 
-def build_on_lambda(binary, config, env):
-    """One event of a schedule, answered by the binary as Lambda starts it."""
-    runtime = LambdaRuntime([{"source": "aws.events", "detail-type": "Scheduled Event", "detail": {}}])
-    env = {**os.environ, **env, "AWS_LAMBDA_RUNTIME_API": runtime.address, "METERLAKE_CONFIG": config, "AWS_LAMBDA_FUNCTION_NAME": "build",
-           "AWS_LAMBDA_FUNCTION_MEMORY_SIZE": "2048", "AWS_LAMBDA_FUNCTION_VERSION": "1", "AWS_LAMBDA_LOG_STREAM_NAME": "s", "AWS_LAMBDA_LOG_GROUP_NAME": "g"}
-    process = subprocess.Popen([binary], env=env, stderr=subprocess.PIPE, text=True)
-    ends = time.time() + 120
-    while not runtime.answers and time.time() < ends and process.poll() is None:
-        time.sleep(0.1)
-    process.kill()
-    said = process.communicate()[1]
-    assert [kind for kind, _ in runtime.answers] == ["response"], f"{runtime.answers}\n{said}"
-    return said
-
-
-def keys(stand, binary, example, arguments):
-    gateway = boto3.client("apigateway", **arguments)
+def keys(stand, binary, example):
+    gateway = stand.client("apigateway")
     secret = (example / "secret.txt").read_text().strip()
     values = {}
     for name, tags in [("acme third", {"customer_id": "acme"}), ("untagged", {}), ("stranger", {"customer_id": "nobody"}), ("globex, new", {"customer_id": "globex"})]:
@@ -265,22 +246,12 @@ def append(path, text):
     path.write_text(path.read_text() + text)
 
 
-def main():
-    binary, source = os.path.abspath(sys.argv[1]), Path(sys.argv[2])
-    with tempfile.TemporaryDirectory() as scratch:
-        scratch = Path(scratch)
-        example = scratch / "example"
-        shutil.copytree(source, example, ignore=shutil.ignore_patterns("lake"))
-        stand = Stand(scratch)
-        arguments = {"endpoint_url": stand.url, "region_name": "us-east-1", "aws_access_key_id": "test", "aws_secret_access_key": "test"}
-        try:
-            stand.s3.create_bucket(Bucket=BUCKET)
-            keys(stand, binary, example, arguments)
-            totals(stand, binary, example, arguments)
-        finally:
-            stand.stop()
+def check(stand, binary, source, scratch):
+    example = copied(source, scratch / "example")
+    keys(stand, binary, example)
+    totals(stand, binary, example)
     print("totals and keys are right")
 
 
 if __name__ == "__main__":
-    main()
+    on_stand(check)

@@ -167,6 +167,10 @@ fn the_log_is_json_and_measures_what_was_built() {
         assert!(line["timestamp"].as_str().unwrap().ends_with('Z') && !line["message"].as_str().unwrap().is_empty());
         assert!(line["event"].is_null() || line["took_ms"].is_u64(), "{line}");
     }
+    // What went wrong has a hint with it, nothing else has.
+    let hints: Vec<bool> = err.iter().map(|line| line["hint"].is_string()).collect();
+    assert_eq!(hints, [false, false, true, false, true, false], "{err:?}");
+    assert!(err[2]["hint"].as_str().unwrap().contains("dead letters"), "{}", err[2]);
     // What is secret is in no line.
     let all = format!("{out:?}{err:?}");
     for secret in [super::shell::SECRET, Key::Acme.raw(), Key::Beta.raw()] {

@@ -16,6 +16,9 @@ use s3s::{S3, S3Request, S3Response, S3Result, s3_error};
 /// Keys on one page at most.
 const PAGE: usize = 1000;
 
+/// All versions of a key with this in it are written in one second.
+pub(super) const IN_ONE_SECOND: &str = "in-one-second";
+
 /// The buckets; cheap to clone.
 #[derive(Clone, Default)]
 pub(super) struct Memory {
@@ -84,10 +87,13 @@ impl State {
             (Some(condition), Some(now)) if !now.is(condition) => return Err(s3_error!(PreconditionFailed)),
             _ => {}
         }
-        // Whole seconds, as S3 keeps them; a later version of a key is later.
+        // Whole seconds, as S3 keeps them; a later version of a key is later, unless the key asks for one second.
         let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap().as_secs();
         let clock = SystemTime::UNIX_EPOCH + Duration::from_secs(since);
-        let written = versions.last().map_or(clock, |last| clock.max(last.written + Duration::from_secs(1)));
+        let written = versions.last().map_or(clock, |last| match key.contains(IN_ONE_SECOND) {
+            true => last.written,
+            false => clock.max(last.written + Duration::from_secs(1)),
+        });
         let version = Version { id, bytes, etag, written };
         if !bucket.keeps_versions {
             versions.clear();

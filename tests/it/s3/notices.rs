@@ -9,6 +9,7 @@ use meterlake::source::{Buckets, Location, LocationError, Notice};
 use object_store::ObjectStore;
 use object_store::aws::AmazonS3Builder;
 
+use super::memory::IN_ONE_SECOND;
 use super::{Cloud, REGION, VERSIONS};
 use crate::lab::{Call, Key, Lab, at, block_on, lines};
 
@@ -116,6 +117,21 @@ fn of_two_versions_of_a_deleted_key_the_newer_one_counts() {
         }
         assert_eq!(events(&other), "5", "{key} {order:?}, built between");
     }
+}
+
+/// Before, chance said which of two versions of one second counted, where both were waiting for a build.
+#[test]
+fn of_two_versions_of_one_second_the_one_that_lies_there_counts() {
+    let (lab, cloud) = (Lab::new(), Cloud::new(VERSIONS));
+    for n in 0..6 {
+        let key = format!("{IN_ONE_SECOND}-{n}");
+        for numbers in [n * 10..n * 10 + 2, n * 10..n * 10 + 5] {
+            let version = cloud.put(&format!("landing/origin/{key}"), calls(numbers));
+            assert_eq!(told(&lab, &cloud, &key, &version, 1).converted, 1);
+        }
+    }
+    build_all(&lab, &cloud);
+    assert_eq!(events(&lab), "30");
 }
 
 /// Somebody deletes the newest version: what lies there then counts, though it is older.
