@@ -117,7 +117,7 @@ pub(crate) enum Command {
         #[arg(long)]
         dry_run: bool,
         /// Keep files that were replaced less than this many days ago.
-        #[arg(long, default_value_t = 7)]
+        #[arg(long, default_value_t = super::maintain::KEEP_DAYS)]
         keep_days: u32,
     },
     /// Show the tables to Athena: in a database of the Glue catalogue.

@@ -1,6 +1,7 @@
 //! On Lambda: the process answers events instead of reading arguments. Notifications of S3, however they come, convert the
-//! objects they name; of a batch of SQS those messages come back that failed. An event of a schedule builds the tables, or
-//! holds them against CloudWatch's counts (`{"meterlake": "counts"}`). What is said and measured goes to the log as JSON.
+//! objects they name; of a batch of SQS those messages come back that failed. An event of a schedule builds the tables, holds
+//! them against CloudWatch's counts (`{"meterlake": "counts"}`), or deletes what nothing needs any more (`{"meterlake": "vacuum"}`).
+//! What is said and measured goes to the log as JSON.
 
 use std::path::PathBuf;
 use std::time::Instant;
@@ -18,7 +19,7 @@ use super::metrics::Metrics;
 use super::open::Opened;
 use super::worker::come_back;
 use super::world::World;
-use super::{Talk, counts, glue, open, publish, report, run};
+use super::{Talk, counts, glue, maintain, open, publish, report, run, watch};
 
 /// The variable with the place of the configuration: a file of the package, or `s3://bucket/key`.
 const CONFIG: &str = "METERLAKE_CONFIG";
@@ -65,7 +66,7 @@ impl Function {
 
     async fn work(&self, kind: &Kind, event: &Value) -> Result<Value> {
         let mut kept = self.open.lock().await;
-        if matches!(kind, Kind::Build | Kind::Counts) || kept.as_ref().is_none_or(Opened::is_old) {
+        if matches!(kind, Kind::Build | Kind::Counts | Kind::Vacuum) || kept.as_ref().is_none_or(Opened::is_old) {
             *kept = Some(Opened::new(&self.config, &self.world, &self.talk).await?);
         }
         let Opened { settings, job, .. } = kept.as_mut().context("the configuration was not kept")?;
@@ -75,6 +76,7 @@ impl Function {
                 let began = Instant::now();
                 let (built, derived) = run::build_all(settings, job, &self.talk).await?;
                 self.talk.measure(&Metrics::built(&built, began.elapsed()));
+                watch::after_build(settings, job, &self.talk).await;
                 let mut answer = run::built_json(&built, &derived);
                 if let Some(glue) = glue::keep(settings, job, &self.world, &self.talk).await {
                     answer["glue"] = glue;
@@ -89,6 +91,10 @@ impl Function {
                 let metrics = counted.map(|source| Metrics::counted(&source.spec.name, &held.short));
                 self.talk.measure(&metrics.collect::<Vec<_>>());
                 Ok(held.json())
+            }
+            Kind::Vacuum => {
+                let vacuumed = maintain::delete_unneeded(settings, job, maintain::KEEP_DAYS, false).await?;
+                Ok(json!({"files": vacuumed.paths.len(), "bytes": vacuumed.bytes}))
             }
             Kind::Queue(messages) => Ok(self.batch(job, messages).await),
             Kind::Notification => {
@@ -129,6 +135,8 @@ enum Kind {
     Build,
     /// To hold the hours against CloudWatch's counts.
     Counts,
+    /// To delete what nothing needs any more.
+    Vacuum,
     /// To convert what messages of SQS name, each with its id and body.
     Queue(Vec<(String, String)>),
     /// To convert what a notification names.
@@ -141,6 +149,7 @@ impl Kind {
         match event.get("meterlake").and_then(Value::as_str) {
             Some("build") => return Self::Build,
             Some("counts") => return Self::Counts,
+            Some("vacuum") => return Self::Vacuum,
             _ if event.get("detail-type").and_then(Value::as_str) == Some("Scheduled Event") => return Self::Build,
             _ => {}
         }
@@ -151,6 +160,7 @@ impl Kind {
         match self {
             Self::Build => "build",
             Self::Counts => "counts",
+            Self::Vacuum => "vacuum",
             Self::Queue(_) => "queue",
             Self::Notification => "notification",
         }

@@ -10,7 +10,7 @@ use crate::base::time::DAY_MICROS;
 use crate::base::{HalfOpen, Micros, UtcDay};
 use crate::job::amend::{self, Amended};
 use crate::job::{Job, verify as recount};
-use crate::lake::{Ledger, VacuumRules};
+use crate::lake::{Ledger, VacuumRules, Vacuumed};
 
 use super::grid::{count, size};
 use super::settings::Settings;
@@ -108,7 +108,10 @@ pub(crate) async fn verify(
     Ok(if report.agrees() { Outcome::Done } else { Outcome::NeedsLook })
 }
 
-/// Deletes what nothing needs any more.
+/// Files that were replaced less than this many days ago are kept, unless somebody says otherwise: a query may still read them.
+pub(crate) const KEEP_DAYS: u32 = 7;
+
+/// Deletes what nothing needs any more, and tells of it.
 pub(crate) async fn vacuum(
     settings: &Settings,
     job: &Job,
@@ -117,6 +120,19 @@ pub(crate) async fn vacuum(
     json: bool,
     talk: &Talk,
 ) -> Result<Outcome> {
+    let vacuumed = delete_unneeded(settings, job, keep_days, dry_run).await?;
+    if json {
+        print_json(&json!({"dry_run": dry_run, "bytes": vacuumed.bytes, "paths": vacuumed.paths}))?;
+    } else {
+        vacuumed.paths.iter().try_for_each(|path| print_text(&format!("{path}\n")))?;
+    }
+    let verb = if dry_run { "would delete" } else { "deleted" };
+    talk.say(format!("{verb} {} files, {}", count(vacuumed.paths.len() as u64), size(vacuumed.bytes)));
+    Ok(Outcome::Done)
+}
+
+/// Deletes what nothing needs any more; `dry_run`: only looks for it.
+pub(super) async fn delete_unneeded(settings: &Settings, job: &Job, keep_days: u32, dry_run: bool) -> Result<Vacuumed> {
     let days_ago = |days: u32| Micros(job.now.0 - i64::from(days) * DAY_MICROS);
     let known = Ledger::open(&job.lake).await?.known(None, None).await?;
     let done: HashSet<_> = known.values().flatten().map(|object| object.object_id).collect();
@@ -127,14 +143,5 @@ pub(crate) async fn vacuum(
         staged_is_done: &staged_is_done,
         dry_run,
     };
-    let vacuumed =
-        job.lake.vacuum(&rules).await.context("the vacuum stopped; what it deleted so far was not needed")?;
-    if json {
-        print_json(&json!({"dry_run": dry_run, "bytes": vacuumed.bytes, "paths": vacuumed.paths}))?;
-    } else {
-        vacuumed.paths.iter().try_for_each(|path| print_text(&format!("{path}\n")))?;
-    }
-    let verb = if dry_run { "would delete" } else { "deleted" };
-    talk.say(format!("{verb} {} files, {}", count(vacuumed.paths.len() as u64), size(vacuumed.bytes)));
-    Ok(Outcome::Done)
+    job.lake.vacuum(&rules).await.context("the vacuum stopped; what it deleted so far was not needed")
 }

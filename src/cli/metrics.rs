@@ -10,6 +10,8 @@ use crate::job::build::UnionReport;
 use crate::job::counts::Shortfall;
 use crate::job::notified::NotifiedSource;
 
+use super::watch::Watched;
+
 /// Where CloudWatch keeps them.
 const NAMESPACE: &str = "meterlake";
 
@@ -49,6 +51,13 @@ impl Metrics {
             values: vec![("duplicates", "Count", counts.duplicates), ("conflicts", "Count", counts.conflicts)],
         });
         [Self { source: None, for_alarms: false, values: whole }].into_iter().chain(of_source).collect()
+    }
+
+    /// What alarms look at after a build.
+    pub(crate) fn watched(watched: Watched) -> Self {
+        let usage = watched.usage_per_mille.map(|per_mille| ("usage_per_mille", "None", per_mille));
+        let keys = ("new_unmapped_keys", "Count", watched.new_unmapped_keys);
+        Self { source: None, for_alarms: true, values: usage.into_iter().chain([keys]).collect() }
     }
 
     /// How many hours of a source are short, and of how many requests; 0 says that all is well.
@@ -103,6 +112,17 @@ mod tests {
         assert_eq!(lines[0]["_aws"]["CloudWatchMetrics"][0]["Dimensions"], json!([[]]));
         assert_eq!((&lines[1]["source"], &lines[1]["duplicates"]), (&json!("edge"), &json!(4)));
         assert_eq!(Metrics::built(&UnionReport::default(), Duration::ZERO).len(), 1);
+    }
+
+    #[test]
+    fn usage_is_compared_once_there_is_something_to_compare_it_with() {
+        let line = |usage_per_mille| {
+            let line = Metrics::watched(Watched { usage_per_mille, new_unmapped_keys: 2 }).line(AT);
+            serde_json::from_str::<Value>(&line).unwrap()
+        };
+        assert_eq!((&line(Some(0))["usage_per_mille"], &line(Some(0))["new_unmapped_keys"]), (&json!(0), &json!(2)));
+        assert_eq!(line(None)["usage_per_mille"], Value::Null);
+        assert_eq!(line(None)["_aws"]["CloudWatchMetrics"][0]["Metrics"].as_array().map(Vec::len), Some(1));
     }
 
     #[test]

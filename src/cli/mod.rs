@@ -31,6 +31,7 @@ pub mod settings;
 mod summary;
 mod talk;
 mod trace;
+mod watch;
 mod worker;
 mod world;
 

@@ -17,7 +17,7 @@ use super::grid::count;
 use super::metrics::Metrics;
 use super::open::Opened;
 use super::world::World;
-use super::{Outcome, Talk, glue, open, publish, run};
+use super::{Outcome, Talk, glue, open, publish, run, watch};
 
 /// The pause after the queue could not be reached.
 const PAUSE: Duration = Duration::from_secs(5);
@@ -66,6 +66,7 @@ pub(super) async fn worker(config: &Path, args: &WorkerArgs, world: &World, talk
             let began = Instant::now();
             let (built, derived) = run::build_all(&opened.settings, &opened.job, talk).await?;
             talk.measure(&Metrics::built(&built, began.elapsed()));
+            watch::after_build(&opened.settings, &opened.job, talk).await;
             talk.say(format!(
                 "built: {} objects applied, tables {}",
                 count(built.receipts),

@@ -103,7 +103,7 @@ fn answered(lab: &Lab, events: Vec<Value>) -> (Vec<Answer>, Vec<Value>, Vec<Valu
 
 /// Holds a line to what CloudWatch asks of the embedded format, and gives its metrics as `name=value`.
 fn metrics(line: &Value) -> Vec<String> {
-    const UNITS: &[&str] = &["Count", "Bytes", "Seconds", "Milliseconds"];
+    const UNITS: &[&str] = &["Count", "Bytes", "Seconds", "Milliseconds", "None"];
     // 2020 to 2100, in milliseconds.
     assert!((1_577_836_800_000..4_102_444_800_000).contains(&line["_aws"]["Timestamp"].as_i64().unwrap()), "{line}");
     let directives = line["_aws"]["CloudWatchMetrics"].as_array().unwrap();
@@ -132,15 +132,19 @@ fn the_log_is_json_and_measures_what_was_built() {
     assert_eq!(lab.meterlake(&["convert"]).code, 0);
     let build = json!({"version": "0", "source": "aws.events", "detail-type": "Scheduled Event", "detail": {}});
     let queue = json!({"Records": [{"messageId": "poison", "eventSource": "aws:sqs", "body": "no notification"}]});
-    let events =
-        vec![build, json!({"meterlake": "build"}), queue, json!({"neither": 1}), json!({"meterlake": "counts"})];
+    let asked = |what: &str| json!({"meterlake": what});
+    let events = vec![build, asked("build"), queue, json!({"neither": 1}), asked("counts"), asked("vacuum")];
     let (answers, out, err) = answered(&lab, events);
     let kinds: Vec<&str> = answers.iter().map(|(kind, _)| kind.as_str()).collect();
-    assert_eq!(kinds, ["response", "response", "response", "error", "response"], "{answers:?}\n{err:?}");
+    assert_eq!(kinds, ["response", "response", "response", "error", "response", "response"], "{answers:?}\n{err:?}");
+    // What was replaced was so a moment ago.
+    assert_eq!(answers[5].1, json!({"files": 0, "bytes": 0}));
     assert_eq!(answers[2].1, json!({"batchItemFailures": [{"itemIdentifier": "poison"}]}));
 
     let measured: Vec<Vec<String>> = out.iter().map(metrics).collect();
-    let [first, edge, origin, again] = &measured[..] else { panic!("{measured:?}") };
+    let [first, edge, origin, watched, again, watched_again] = &measured[..] else { panic!("{measured:?}") };
+    // All of it is older than what is watched, and nobody knows what is usual.
+    assert_eq!((watched, watched_again), (&vec!["new_unmapped_keys=0".to_owned()], watched));
     assert!(first[0].starts_with("build_time=") && first[1] == "objects_applied=3", "{first:?}");
     assert_eq!((&out[1]["source"], edge), (&json!("edge"), &vec!["duplicates=0".to_owned(), "conflicts=0".to_owned()]));
     // Four of the fourteen records came twice.
@@ -161,6 +165,7 @@ fn the_log_is_json_and_measures_what_was_built() {
             ("INFO", "queue"),
             ("ERROR", "notification"),
             ("INFO", "counts"),
+            ("INFO", "vacuum"),
         ]
     );
     for line in &err {
@@ -169,7 +174,7 @@ fn the_log_is_json_and_measures_what_was_built() {
     }
     // What went wrong has a hint with it, nothing else has.
     let hints: Vec<bool> = err.iter().map(|line| line["hint"].is_string()).collect();
-    assert_eq!(hints, [false, false, true, false, true, false], "{err:?}");
+    assert_eq!(hints, [false, false, true, false, true, false, false], "{err:?}");
     assert!(err[2]["hint"].as_str().unwrap().contains("dead letters"), "{}", err[2]);
     // What is secret is in no line.
     let all = format!("{out:?}{err:?}");
