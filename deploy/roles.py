@@ -68,7 +68,7 @@ STORE = {
         ("s3:DeleteObject", "lake/receipts/*"),
         ("s3:DeleteObject", "lake/withdrawals/*"),
         ("s3:DeleteObject", "lake/staged/*"),
-        ("s3:DeleteObject", "lake/tables/*"),  # the log's own clean-up
+        ("s3:DeleteObject", "lake/tables/*"),  # the log's own clean-up, and the daily vacuum
     },
 }
 
