@@ -685,20 +685,23 @@ async fn late_calls_leave_what_pricing_everything_would_give() {
         ("2026-10-03T05", &[("01:00", "b")]),
         ("2026-10-01T08", &[("00:00", "b")]),
     ];
-    for (hour, events) in late {
+    for (number, (hour, events)) in late.into_iter().enumerate() {
         let before = world.charges().await;
         world.hour(hour, events).await;
         hours.insert(hour, events.to_vec());
         world.derive(&with).await;
-        let whole = World::new().await;
-        for (hour, events) in &hours {
-            whole.hour(hour, events).await;
-        }
-        whole.derive(&with).await;
-        assert_eq!(world.derived().await, whole.derived().await, "{hour}");
         assert_eq!(world.charges().await == before, hour == "2026-10-01T09", "{hour}");
-        assert!(!world.derive(&with).await.changed(), "{hour}");
+        // Not after each: to make a lake takes seconds.
+        if number % 3 == 0 {
+            let whole = World::new().await;
+            for (hour, events) in &hours {
+                whole.hour(hour, events).await;
+            }
+            whole.derive(&with).await;
+            assert_eq!(world.derived().await, whole.derived().await, "{hour}");
+        }
     }
+    assert!(!world.derive(&with).await.changed());
 }
 
 /// What died between usage and charges left usage that no charges were made from: which customers' has changed is not known.
