@@ -57,7 +57,7 @@ impl Metrics {
     pub(crate) fn watched(watched: Watched) -> Self {
         let usage = watched.usage_per_mille.map(|per_mille| ("usage_per_mille", "None", per_mille));
         let keys = ("new_unmapped_keys", "Count", watched.new_unmapped_keys);
-        Self { source: None, for_alarms: true, values: usage.into_iter().chain([keys]).collect() }
+        Self { source: None, for_alarms: false, values: usage.into_iter().chain([keys]).collect() }
     }
 
     /// How many hours of a source are short, and of how many requests; 0 says that all is well.

@@ -69,6 +69,11 @@ impl Talk {
         let _ = writeln!(std::io::stderr(), "{line}");
     }
 
+    /// Whether anybody wants metrics: a log does, a person does not.
+    pub(crate) fn measures(&self) -> bool {
+        self.is_log
+    }
+
     /// Gives a log some metrics; a person gets none.
     pub(crate) fn measure(&self, metrics: &[Metrics]) {
         let Ok(now) = open::now() else { return };

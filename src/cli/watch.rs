@@ -27,6 +27,9 @@ pub(crate) struct Watched {
 
 /// Measures it for a log. The build stands: where this fails it is said, and no more.
 pub(super) async fn after_build(settings: &Settings, job: &Job, talk: &Talk) {
+    if !talk.measures() {
+        return;
+    }
     let today = settings.zone().day_of(job.now);
     let watched = async { Watched::read(&open::engine(job).await?, today).await };
     match watched.await {

@@ -124,7 +124,7 @@ impl Scrub {
         match self {
             Self::Nothing => None,
             Self::One { finder, replacement } => {
-                let start = finder.find(text).filter(|_| finder.needle().len() <= text.len())?;
+                let start = finder.find(text)?;
                 Some((start, start + finder.needle().len(), replacement))
             }
             Self::Several { finder, replacements, cut, .. } => {

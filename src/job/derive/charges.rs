@@ -198,7 +198,7 @@ async fn balanced(
     let used = used.iter().map(UnitRows::of).collect::<Result<Vec<_>, _>>()?;
     let (used, charged) = (quantities(&used), [UnitRows::of(rows)?]);
     let charged = quantities(&charged);
-    match used.iter().find(|(unit, quantity)| charged.get(*unit) != Some(*quantity)) {
+    match used.iter().filter(|(unit, quantity)| charged.get(*unit) != Some(*quantity)).min() {
         None if used.len() == charged.len() => Ok(()),
         differs => Err(JobError::Conservation {
             day: UtcDay(last.0),
